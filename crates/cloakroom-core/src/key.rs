@@ -1,0 +1,316 @@
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+use crate::capability::{Capability, KeyKind};
+use crate::error::{ErrorKind, Result, SessionError};
+
+/// Length in bytes of a generated key and of a printed id: 32 bytes in unpadded base64url.
+pub const KEY_LENGTH: usize = 43;
+const MAX_NAME_LENGTH: usize = 4096;
+const MAX_SCOPE_LENGTH: usize = 255;
+
+/// What a backend files a session under: the SHA-256 of the key, or the stable id inside a sealed session.
+///
+/// An id is not a secret that opens a session: fed back as a key, it finds nothing. It is still kept out of logs;
+/// `Debug` shows nothing of it, and [`as_text`](Self::as_text) is for backends and operators' tools only.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId([u8; 32]);
+
+impl SessionId {
+    /// From its 32 bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The 43 characters of base64url that stores keep.
+    #[must_use]
+    pub fn as_text(&self) -> IdText {
+        IdText(encode(&self.0))
+    }
+
+    /// A short salted hash for logs: tells two sessions of one process apart and reveals nothing else.
+    #[must_use]
+    pub fn log_hash(&self) -> u64 {
+        use std::hash::{BuildHasher, RandomState};
+        static SALT: OnceLock<RandomState> = OnceLock::new();
+        SALT.get_or_init(RandomState::new).hash_one(self.0)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionId(redacted)")
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = SessionError;
+
+    /// # Errors
+    /// `InvalidKey` unless it is the 43 characters that [`as_text`](SessionId::as_text) gives.
+    fn from_str(text: &str) -> Result<Self> {
+        decode(text).map(Self).ok_or_else(|| SessionError::new(ErrorKind::InvalidKey, "parse id"))
+    }
+}
+
+/// The text of a [`SessionId`], without an allocation.
+#[derive(Clone, Copy)]
+pub struct IdText([u8; KEY_LENGTH]);
+
+impl std::ops::Deref for IdText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        text(&self.0)
+    }
+}
+
+fn text(bytes: &[u8; KEY_LENGTH]) -> &str {
+    // The only bytes ever put there are those of an ASCII alphabet.
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+fn encode(bytes: &[u8; 32]) -> [u8; KEY_LENGTH] {
+    let mut out = [0; KEY_LENGTH];
+    let encoded = Base64UrlUnpadded::encode(bytes, &mut out).map_or(0, str::len);
+    debug_assert_eq!(encoded, KEY_LENGTH);
+    out
+}
+
+fn decode(text: &str) -> Option<[u8; 32]> {
+    let mut out = [0; 32];
+    if text.len() != KEY_LENGTH {
+        return None;
+    }
+    // The canonical form only: the decoder refuses set bits behind the last whole byte.
+    let decoded = Base64UrlUnpadded::decode(text, &mut out).ok()?.len();
+    (decoded == 32).then_some(out)
+}
+
+/// A key space such as `tenant:acme:session:`. Scopes are compared whole and byte for byte, never by prefix.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scope(Arc<str>);
+
+impl Scope {
+    /// Parses a scope.
+    ///
+    /// # Errors
+    /// `InvalidKey` unless it is 1 to 255 printable ASCII characters without space, quotes, backslash, `*`, `?`,
+    /// `[` or `]`: what every store can file under as it stands.
+    pub fn parse(scope: &str) -> Result<Self> {
+        let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"'`\\*?[]".contains(&byte);
+        if scope.is_empty() || scope.len() > MAX_SCOPE_LENGTH || !scope.bytes().all(allowed) {
+            return Err(SessionError::new(ErrorKind::InvalidKey, "parse scope"));
+        }
+        Ok(Self(scope.into()))
+    }
+
+    /// The text it was parsed from.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scope({})", self.0)
+    }
+}
+
+/// The ticket: what only the client holds.
+///
+/// *Secret* keys are 256 bits from the operating system's generator, *sealed* keys carry a whole client-side
+/// session, *addresses* are made from an id for administration and hold no secret. `Debug` and `Display` show
+/// nothing, comparison takes constant time, and the text is overwritten when the key is dropped.
+///
+/// ```
+/// use cloakroom_core::{Capability, SessionKey};
+///
+/// let key = SessionKey::generate()?;
+/// assert_eq!(format!("{key:?} {key}"), "SessionKey(redacted) (redacted)");
+/// let same = SessionKey::parse(key.expose(), &Capability::store())?;
+/// assert_eq!(same.id(), key.id());
+/// assert!(SessionKey::parse("guess", &Capability::store()).is_err());
+/// # Ok::<(), cloakroom_core::SessionError>(())
+/// ```
+#[derive(Clone)]
+pub struct SessionKey {
+    repr: Repr,
+    scope: Option<Scope>,
+    id: OnceLock<SessionId>,
+}
+
+#[derive(Clone)]
+enum Repr {
+    Secret([u8; KEY_LENGTH]),
+    Name(Box<str>),
+    Sealed(Box<str>),
+    Address,
+}
+
+impl SessionKey {
+    /// A new secret key.
+    ///
+    /// # Errors
+    /// `Unexpected` when the operating system gives no randomness; there is no fallback.
+    pub fn generate() -> Result<Self> {
+        let mut bytes = [0_u8; 32];
+        getrandom::fill(&mut bytes).map_err(|error| {
+            SessionError::new(ErrorKind::Unexpected, "generate key").with_source(error.to_string())
+        })?;
+        let key = Self::from_repr(Repr::Secret(encode(&bytes)));
+        bytes.zeroize();
+        Ok(key)
+    }
+
+    /// Reads what a client sent, by the kind of key that the backend issues.
+    ///
+    /// # Errors
+    /// `InvalidKey` when it cannot be a key that this backend issued; no backend is asked.
+    pub fn parse(text: &str, capability: &Capability) -> Result<Self> {
+        let invalid = || SessionError::new(ErrorKind::InvalidKey, "parse key");
+        match capability.key_kind {
+            KeyKind::Secret => {
+                let bytes: [u8; KEY_LENGTH] = text.as_bytes().try_into().map_err(|_| invalid())?;
+                if !shaped_like_a_key(&bytes) {
+                    return Err(invalid());
+                }
+                Ok(Self::from_repr(Repr::Secret(bytes)))
+            }
+            KeyKind::Sealed { max_length } => {
+                let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+                if text.is_empty() || text.len() > max_length || !text.bytes().all(allowed) {
+                    return Err(invalid());
+                }
+                Ok(Self::from_repr(Repr::Sealed(text.into())))
+            }
+        }
+    }
+
+    /// A key made from a name that the application chose, for records that belong to no client.
+    ///
+    /// # Errors
+    /// `InvalidKey` unless it is 1 to 4,096 bytes.
+    pub fn from_name(name: &str) -> Result<Self> {
+        if name.is_empty() || name.len() > MAX_NAME_LENGTH {
+            return Err(SessionError::new(ErrorKind::InvalidKey, "name a record"));
+        }
+        Ok(match name.as_bytes().try_into() {
+            Ok(bytes) if shaped_like_a_key(&bytes) => Self::from_repr(Repr::Secret(bytes)),
+            _ => Self::from_repr(Repr::Name(name.into())),
+        })
+    }
+
+    /// An address: reaches the session of that id and reveals no secret.
+    #[must_use]
+    pub fn from_id(id: SessionId) -> Self {
+        Self { repr: Repr::Address, scope: None, id: OnceLock::from(id) }
+    }
+
+    /// A sealed key, with the stable id that the seal holds. For client-side backends.
+    #[must_use]
+    pub fn sealed(value: impl Into<Box<str>>, id: SessionId) -> Self {
+        Self { repr: Repr::Sealed(value.into()), scope: None, id: OnceLock::from(id) }
+    }
+
+    fn from_repr(repr: Repr) -> Self {
+        Self { repr, scope: None, id: OnceLock::new() }
+    }
+
+    /// The same key inside a scope.
+    #[must_use]
+    pub fn scoped(&self, scope: &Scope) -> Self {
+        let mut key = self.clone();
+        key.scope = Some(scope.clone());
+        key
+    }
+
+    /// The same key outside any scope.
+    #[must_use]
+    pub fn unscoped(&self) -> Self {
+        let mut key = self.clone();
+        key.scope = None;
+        key
+    }
+
+    /// The scope, if it has one.
+    #[must_use]
+    pub fn scope(&self) -> Option<&Scope> {
+        self.scope.as_ref()
+    }
+
+    /// Whether it is an address, which holds no secret.
+    #[must_use]
+    pub fn is_address(&self) -> bool {
+        matches!(self.repr, Repr::Address)
+    }
+
+    /// The id a backend files the session under: computed once, at the first call. For a sealed key that was only
+    /// parsed it is the hash of the text; the backend that opens the seal knows the stable one.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        *self.id.get_or_init(|| SessionId(Sha256::digest(self.expose()).into()))
+    }
+
+    /// The text for the client. The one place where the secret leaves; empty for an address.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        match &self.repr {
+            Repr::Secret(bytes) => text(bytes),
+            Repr::Name(name) | Repr::Sealed(name) => name,
+            Repr::Address => "",
+        }
+    }
+}
+
+fn shaped_like_a_key(bytes: &[u8; KEY_LENGTH]) -> bool {
+    let alphabet = |&byte: &u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    // 43 characters hold 258 bits; the last two are zero in what was generated here.
+    bytes.iter().all(alphabet) && b"AEIMQUYcgkosw048".contains(&bytes[KEY_LENGTH - 1])
+}
+
+impl Drop for SessionKey {
+    fn drop(&mut self) {
+        match &mut self.repr {
+            Repr::Secret(bytes) => bytes.zeroize(),
+            Repr::Name(name) | Repr::Sealed(name) => name.zeroize(),
+            Repr::Address => {}
+        }
+    }
+}
+
+impl PartialEq for SessionKey {
+    fn eq(&self, other: &Self) -> bool {
+        let texts = self.expose().as_bytes().ct_eq(other.expose().as_bytes());
+        let secret = bool::from(texts) && (!self.expose().is_empty() || self.id() == other.id());
+        secret && self.is_address() == other.is_address() && self.scope == other.scope
+    }
+}
+
+impl Eq for SessionKey {}
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey(redacted)")
+    }
+}
+
+impl fmt::Display for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(redacted)")
+    }
+}
