@@ -5,8 +5,12 @@
     reason = "a command-line tool talks through its streams"
 )]
 
+mod bench;
+mod ci;
 mod project;
 mod services;
+mod test;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -16,8 +20,12 @@ type Outcome<T = ()> = Result<T, String>;
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  services up|down|status|env             the test servers of this checkout
-  services start|stop <name> [--immediate]  one server, same port and data";
+  test [--no-services] [--full] [arguments]  every test, with servers of its own
+  ci [--skip-tests]                          everything that must hold before a merge
+  tidy                                       the rules that no compiler checks
+  bench [filter]                             the benchmarks
+  services up|down|status|env                the test servers of this checkout
+  services start|stop <name> [--immediate]   one server; it keeps its port and data";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -35,6 +43,10 @@ fn dispatch(args: &[String]) -> Outcome {
         return Err(USAGE.to_owned());
     };
     match command.as_str() {
+        "test" => test::run(rest),
+        "ci" => ci::run(rest),
+        "tidy" => tidy::run(rest),
+        "bench" => bench::run(rest),
         "services" => services::run(rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -188,6 +188,11 @@ fn run_quietly(command: &mut Command) -> Outcome {
     Err(format!("{program}: {}\n{}", output.status, String::from_utf8_lossy(&said)))
 }
 
+/// The names of those variables.
+pub(crate) fn variables() -> impl Iterator<Item = &'static str> {
+    all().into_iter().map(Server::variable)
+}
+
 /// Every failure, one a line.
 fn join<const N: usize>(outcomes: [Outcome; N]) -> Outcome {
     let failures: Vec<String> = outcomes.into_iter().filter_map(Result::err).collect();
