@@ -150,7 +150,8 @@ fn licences() -> Ending {
     if !is_installed(&["deny", "--version"]) {
         return Ending::Skipped("cargo-deny is not installed (cargo install --locked cargo-deny)".to_owned());
     }
-    cargo(&["deny", "--all-features", "check", "bans", "licenses", "sources"]).into()
+    cargo(&["deny", "--all-features", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"])
+        .into()
 }
 
 /// The database of known weaknesses is a download; use it where it already is.

@@ -1,6 +1,6 @@
 //! The life of one server: fresh start, reuse, stop and start on the same data, clean-up after a crash.
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -290,8 +290,9 @@ fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(25)..].join("\n")
 }
 
+/// Nobody may be listening any more (a closed terminal, a broken pipe); servers are stopped all the same.
 fn say(server: &dyn Server, message: &str) {
-    println!("services: {}: {message}", server.name());
+    let _ = writeln!(std::io::stdout(), "services: {}: {message}", server.name());
 }
 
 #[cfg(test)]

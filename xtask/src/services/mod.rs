@@ -13,6 +13,7 @@ mod process;
 mod state;
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -147,7 +148,7 @@ fn down() -> Outcome {
 fn release() -> Outcome {
     let _lock = lock()?;
     if lease::others_alive()? {
-        println!("services: left running for another test run");
+        let _ = writeln!(std::io::stdout(), "services: left running for another test run");
         return Ok(());
     }
     join(all().map(keeper::release))
