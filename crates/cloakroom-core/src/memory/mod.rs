@@ -361,8 +361,8 @@ impl SessionBackend for InMemorySessionBackend {
             Some(slot) => slot.record.owner == record.owner && slot.record.is_live() == record.is_live(),
             None => record.owner.is_none(),
         };
-        let limited = !how.limits.is_none() && !(same_owner && matches!(how.mode, Mode::Update(_)));
-        if !same_owner || limited {
+        let same_member = same_owner && matches!(how.mode, Mode::Update(_));
+        if !same_owner || !(same_member || how.limits.is_none()) {
             drop(shard);
             self.write_owned(&stored, record, how, now)?;
             return Ok(key.unscoped());

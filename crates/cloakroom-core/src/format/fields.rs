@@ -1,0 +1,252 @@
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::{Format, json};
+use crate::error::{ErrorKind, Result, SessionError};
+
+/// The members of a payload, found one after the other and no further than asked.
+pub(crate) struct Fields {
+    payload: Bytes,
+    format: Format,
+    found: Vec<Member>,
+    /// Where the scan goes on; behind the last member at the end.
+    at: usize,
+    complete: bool,
+}
+
+struct Member {
+    name: Name,
+    value: Range<usize>,
+}
+
+enum Name {
+    Plain(Range<usize>),
+    Unescaped(Box<str>),
+}
+
+fn damaged() -> SessionError {
+    SessionError::new(ErrorKind::Corrupted, "load").with_message("the payload is damaged")
+}
+
+impl Fields {
+    pub(crate) fn empty(format: Format) -> Self {
+        Self { payload: Bytes::new(), format, found: Vec::new(), at: 0, complete: true }
+    }
+
+    /// Checks the tag and the outer shape, and nothing else.
+    pub(crate) fn new(payload: Bytes) -> Result<Self> {
+        let format = Format::of(&payload).ok_or_else(damaged)?;
+        let mut at = 1;
+        if format == Format::Json {
+            let start = json::skip_space(&payload, 0);
+            let end = payload.trim_ascii_end();
+            if end.len() < start + 2 || end[start] != b'{' || end[end.len() - 1] != b'}' {
+                return Err(damaged());
+            }
+            at = start + 1;
+        }
+        Ok(Self { payload, format, found: Vec::new(), at, complete: false })
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    pub(crate) fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.payload[range]
+    }
+
+    /// Where the value of that field is.
+    pub(crate) fn find(&mut self, name: &str) -> Result<Option<Range<usize>>> {
+        let mut next = 0;
+        loop {
+            while let Some(member) = self.found.get(next) {
+                if self.name(&member.name) == name.as_bytes() {
+                    return Ok(Some(member.value.clone()));
+                }
+                next += 1;
+            }
+            if self.complete {
+                return Ok(None);
+            }
+            self.advance()?;
+        }
+    }
+
+    /// Finds every member.
+    pub(crate) fn scan(&mut self) -> Result<()> {
+        while !self.complete {
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    /// The members found so far, in their order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
+        self.found.iter().map(|member| {
+            // Names are checked when they are found.
+            (std::str::from_utf8(self.name(&member.name)).unwrap_or_default(), member.value.clone())
+        })
+    }
+
+    /// Whether that text can be a member's name somewhere in the payload: a quick look before a scan.
+    pub(crate) fn may_contain(&self, name: &str) -> bool {
+        memchr::memmem::find(&self.payload, name.as_bytes()).is_some()
+    }
+
+    fn name<'a>(&'a self, name: &'a Name) -> &'a [u8] {
+        match name {
+            Name::Plain(range) => &self.payload[range.clone()],
+            Name::Unescaped(name) => name.as_bytes(),
+        }
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        if self.found.capacity() == 0 {
+            self.found.reserve(16);
+        }
+        match self.format {
+            Format::Json => self.advance_json().ok_or_else(damaged),
+            #[cfg(any(feature = "messagepack", feature = "cbor", feature = "bincode"))]
+            _ => self.advance_frame().ok_or_else(damaged),
+        }
+    }
+
+    fn advance_json(&mut self) -> Option<()> {
+        let text: &[u8] = &self.payload;
+        let mut at = json::skip_space(text, self.at);
+        match (text.get(at)?, self.found.is_empty()) {
+            (b'}', _) => {
+                self.at = json::skip_space(text, at + 1);
+                self.complete = true;
+                return (self.at == text.len()).then_some(());
+            }
+            (b',', false) => at = json::skip_space(text, at + 1),
+            (_, true) => {}
+            _ => return None,
+        }
+        if *text.get(at)? != b'"' {
+            return None;
+        }
+        let end = json::skip_string(text, at)?;
+        let raw = &text[at + 1..end - 1];
+        let name = if raw.contains(&b'\\') {
+            Name::Unescaped(serde_json::from_slice(&text[at..end]).ok()?)
+        } else {
+            std::str::from_utf8(raw).ok()?;
+            Name::Plain(at + 1..end - 1)
+        };
+        at = json::skip_space(text, end);
+        if *text.get(at)? != b':' {
+            return None;
+        }
+        at = json::skip_space(text, at + 1);
+        let end = json::skip_value(text, at)?;
+        self.found.push(Member { name, value: at..end });
+        self.at = end;
+        Some(())
+    }
+
+    #[cfg(any(feature = "messagepack", feature = "cbor", feature = "bincode"))]
+    fn advance_frame(&mut self) -> Option<()> {
+        if self.at == self.payload.len() {
+            self.complete = true;
+            return Some(());
+        }
+        let name = self.framed(self.at)?;
+        std::str::from_utf8(&self.payload[name.clone()]).ok()?;
+        let value = self.framed(name.end)?;
+        self.at = value.end;
+        self.found.push(Member { name: Name::Plain(name), value });
+        Some(())
+    }
+
+    /// A length as LEB128, and that many bytes.
+    #[cfg(any(feature = "messagepack", feature = "cbor", feature = "bincode"))]
+    fn framed(&self, mut at: usize) -> Option<Range<usize>> {
+        let mut length = 0_usize;
+        for shift in [0, 7, 14, 21, 28] {
+            let byte = *self.payload.get(at)?;
+            at += 1;
+            length |= usize::from(byte & 0x7F).checked_shl(shift)?;
+            if byte & 0x80 == 0 {
+                let end = at.checked_add(length)?;
+                return (end <= self.payload.len()).then_some(at..end);
+            }
+        }
+        None
+    }
+}
+
+/// Writes a payload member by member.
+pub(crate) struct Writer {
+    out: Vec<u8>,
+    format: Format,
+    empty: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(format: Format, capacity: usize) -> Self {
+        let mut out = Vec::with_capacity(capacity + 2);
+        out.push(format.tag().unwrap_or(b'{'));
+        Self { out, format, empty: true }
+    }
+
+    /// Begins with what was there, to append to it; the payload must be a complete one of that format.
+    pub(crate) fn append_to(mut out: Vec<u8>, format: Format, empty: bool) -> Self {
+        if format == Format::Json {
+            out.truncate(out.trim_ascii_end().len() - 1);
+        }
+        Self { out, format, empty }
+    }
+
+    pub(crate) fn member(&mut self, name: &str, value: &[u8]) {
+        match self.format {
+            Format::Json => {
+                if !self.empty {
+                    self.out.push(b',');
+                }
+                write_json_name(&mut self.out, name);
+                self.out.push(b':');
+                self.out.extend_from_slice(value);
+            }
+            #[cfg(any(feature = "messagepack", feature = "cbor", feature = "bincode"))]
+            _ => {
+                for part in [name.as_bytes(), value] {
+                    let mut length = part.len();
+                    while length >= 0x80 {
+                        self.out.push(length.to_le_bytes()[0] | 0x80);
+                        length >>= 7;
+                    }
+                    self.out.push(length.to_le_bytes()[0]);
+                    self.out.extend_from_slice(part);
+                }
+            }
+        }
+        self.empty = false;
+    }
+
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        if self.format == Format::Json {
+            self.out.push(b'}');
+        }
+        self.out
+    }
+}
+
+fn write_json_name(out: &mut Vec<u8>, name: &str) {
+    if name.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        out.push(b'"');
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'"');
+    } else {
+        // A vector takes whatever is written, and a string has always a JSON form.
+        let written = serde_json::to_writer(out, name);
+        debug_assert!(written.is_ok());
+    }
+}

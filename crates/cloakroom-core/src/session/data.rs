@@ -1,0 +1,357 @@
+use std::borrow::Cow;
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::log::{Change, Log};
+use crate::clock::Timestamp;
+use crate::error::{ErrorKind, Result, SessionError};
+use crate::format::{Fields, Format, Writer};
+use crate::record::Owner;
+
+/// The top-level member that the framework keeps for itself.
+pub(crate) const RESERVED: &str = "_cloakroom";
+const DEADLINES: &str = "deadlines";
+
+/// A session's dictionary: what was stored, and the changes made since. Fields are decoded when they are asked for.
+pub(crate) struct Data {
+    base: Fields,
+    reserved: Option<Map<String, Value>>,
+    base_owner: Option<Owner>,
+    /// Changes not saved yet. Each attempt to save covers those up to a length; new changes go to the last.
+    logs: Vec<Log>,
+    format: Format,
+}
+
+/// Where the current value of a field is.
+enum Place {
+    Log(usize, usize),
+    Base(Range<usize>),
+}
+
+impl Data {
+    pub(crate) fn new(format: Format) -> Self {
+        Self {
+            base: Fields::empty(format),
+            reserved: Some(Map::new()),
+            base_owner: None,
+            logs: Vec::new(),
+            format,
+        }
+    }
+
+    /// Over a stored payload, without changes.
+    pub(crate) fn over(payload: Bytes, owner: Option<Owner>, format: Format) -> Result<Self> {
+        Ok(Self { base: Fields::new(payload)?, reserved: None, base_owner: owner, logs: Vec::new(), format })
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    pub(super) fn logs(&self) -> &[Log] {
+        &self.logs
+    }
+
+    /// Puts the same changes over another base; values of updates are computed anew.
+    pub(super) fn with_logs(mut self, logs: Vec<Log>, now: Timestamp) -> Result<Self> {
+        for mut log in logs {
+            self.logs.push(Log { fields: Vec::new(), ..log.clone() });
+            for (name, change) in log.fields.drain(..) {
+                let change = match change {
+                    Change::Update { apply, .. } => {
+                        let value = apply(self.peek(&name, now)?)?;
+                        Change::Update { apply, value }
+                    }
+                    other => other,
+                };
+                self.pending().push(&name, change)?;
+            }
+        }
+        Ok(self)
+    }
+
+    /// The log for new changes.
+    pub(super) fn pending(&mut self) -> &mut Log {
+        if self.logs.is_empty() {
+            self.logs.push(Log::default());
+        }
+        let last = self.logs.len() - 1;
+        &mut self.logs[last]
+    }
+
+    /// Closes the current log and says how many are closed.
+    pub(super) fn seal(&mut self) -> usize {
+        if self.logs.last().is_some_and(|log| !log.is_empty()) {
+            self.logs.push(Log::default());
+        }
+        self.logs.len().saturating_sub(1)
+    }
+
+    /// Takes a saved payload as the new base and forgets the changes that are in it.
+    pub(super) fn rebase(&mut self, payload: Bytes, owner: Option<Owner>, saved: usize) -> Result<()> {
+        self.base = Fields::new(payload)?;
+        self.reserved = None;
+        self.base_owner = owner;
+        self.logs.drain(..saved.min(self.logs.len()));
+        Ok(())
+    }
+
+    pub(super) fn forget(&mut self) {
+        *self = Self::new(self.format);
+    }
+
+    pub(super) fn has_changes(&self) -> bool {
+        self.logs.iter().any(|log| !log.is_empty())
+    }
+
+    pub(crate) fn owner(&self) -> Option<&Owner> {
+        let set = self.logs.iter().rev().find_map(|log| log.owner.as_ref());
+        set.unwrap_or(&self.base_owner).as_ref()
+    }
+
+    fn cleared(&self) -> bool {
+        self.logs.iter().any(|log| log.cleared)
+    }
+
+    fn locate(&mut self, name: &str) -> Result<Option<Place>> {
+        for (index, log) in self.logs.iter().enumerate().rev() {
+            for (at, (of, change)) in log.fields.iter().enumerate().rev() {
+                match change {
+                    _ if **of != *name => {}
+                    Change::Set { .. } | Change::Update { .. } => return Ok(Some(Place::Log(index, at))),
+                    Change::Delete => return Ok(None),
+                    Change::SetTtl { .. } => {}
+                }
+            }
+            if log.cleared {
+                return Ok(None);
+            }
+        }
+        Ok(self.base.find(name)?.map(Place::Base))
+    }
+
+    fn deadline(&mut self, name: &str) -> Option<Timestamp> {
+        for log in self.logs.iter().rev() {
+            for change in log.of(name) {
+                match change {
+                    Change::Set { deadline, .. } | Change::SetTtl { deadline } => return *deadline,
+                    Change::Delete => return None,
+                    Change::Update { .. } => {}
+                }
+            }
+            if log.cleared {
+                return None;
+            }
+        }
+        let millis = self.base_reserved().get(DEADLINES)?.get(name)?.as_i64()?;
+        Some(Timestamp::from_millis(millis))
+    }
+
+    /// The encoded value of a field that has not expired.
+    pub(crate) fn peek(&mut self, name: &str, now: Timestamp) -> Result<Option<(Format, &[u8])>> {
+        let Some(place) = self.locate(name)? else { return Ok(None) };
+        if self.deadline(name).is_some_and(|at| at <= now) {
+            return Ok(None);
+        }
+        Ok(Some(match place {
+            Place::Base(range) => (self.base.format(), self.base.bytes(range)),
+            Place::Log(index, at) => match &self.logs[index].fields[at].1 {
+                Change::Set { value, .. } | Change::Update { value, .. } => (self.format, value),
+                Change::Delete | Change::SetTtl { .. } => return Ok(None),
+            },
+        }))
+    }
+
+    /// When a field ends by itself.
+    pub(super) fn field_deadline(&mut self, name: &str, now: Timestamp) -> Result<Option<Timestamp>> {
+        Ok(if self.peek(name, now)?.is_some() { self.deadline(name) } else { None })
+    }
+
+    /// Visits every field that has not expired, those of the store first, up to where the payload is damaged.
+    pub(crate) fn each(
+        &mut self,
+        now: Timestamp,
+        mut visit: impl FnMut(&str, Format, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        if !self.has_changes() && self.base_reserved().is_empty() {
+            let scanned = self.base.scan();
+            for (name, range) in self.base.iter() {
+                visit(name, self.base.format(), self.base.bytes(range))?;
+            }
+            return scanned;
+        }
+        for name in self.names(now)? {
+            if let Some((format, value)) = self.peek(&name, now)? {
+                visit(&name, format, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of all fields, those of the store first.
+    fn names(&mut self, now: Timestamp) -> Result<Vec<String>> {
+        let scanned = if self.cleared() { Ok(()) } else { self.base.scan() };
+        let mut names: Vec<String> = Vec::new();
+        if !self.cleared() {
+            names.extend(self.base.iter().map(|(name, _)| name.to_owned()).filter(|name| name != RESERVED));
+        }
+        let known = names.len();
+        for (name, change) in self.logs.iter().flat_map(|log| &log.fields) {
+            let appears = matches!(change, Change::Set { .. } | Change::Update { .. });
+            // Most changes are to fields that are there already.
+            if appears && !names[known..].iter().any(|known| **known == **name) {
+                names.push(name.to_string());
+            }
+        }
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|name| seen.insert(name.clone()) && matches!(self.peek(name, now), Ok(Some(_))));
+        scanned.map(|()| names)
+    }
+
+    fn base_reserved(&mut self) -> &Map<String, Value> {
+        if self.reserved.is_none() {
+            let mut found = Map::new();
+            if self.base.may_contain(RESERVED)
+                && let Ok(Some(range)) = self.base.find(RESERVED)
+            {
+                found = self.base.format().decode(self.base.bytes(range)).unwrap_or_default();
+            }
+            self.reserved = Some(found);
+        }
+        self.reserved.get_or_insert_default()
+    }
+
+    /// A member that the framework keeps.
+    pub(crate) fn reserved(&mut self, member: &str) -> Option<Value> {
+        for log in self.logs.iter().rev() {
+            if let Some((_, value)) = log.reserved.iter().find(|(of, _)| **of == *member) {
+                return value.clone();
+            }
+        }
+        if self.reserved.as_ref().is_some_and(Map::is_empty) {
+            return None;
+        }
+        self.base_reserved().get(member).cloned()
+    }
+
+    /// Whether there is nothing at all to store.
+    pub(super) fn is_blank(&mut self, now: Timestamp) -> bool {
+        let reserved = self.logs.iter().any(|log| log.reserved.iter().any(|(_, value)| value.is_some()));
+        !reserved
+            && self.owner().is_none()
+            && self.base_reserved().is_empty()
+            && self.names(now).is_ok_and(|names| names.is_empty())
+    }
+
+    /// The payload with the changes in it.
+    pub(super) fn encode(&mut self, now: Timestamp) -> Result<Bytes> {
+        if let Some(payload) = self.splice()? {
+            return Ok(payload);
+        }
+        let size = self.base.payload().len() + 64 * self.logs.len();
+        let mut writer = Writer::new(self.format, size);
+        let names = self.names(now)?;
+        let reserved = self.merged_reserved(&names);
+        if !reserved.is_empty() {
+            writer.member(RESERVED, &self.format.encode(&reserved)?);
+        }
+        let format = self.format;
+        for name in &names {
+            let Some((from, value)) = self.peek(name, now)? else { continue };
+            writer.member(name, &transcoded(format, from, value)?);
+        }
+        Ok(writer.finish().into())
+    }
+
+    /// The usual case without a walk over unchanged fields: JSON over JSON, fields replaced or added, nothing else.
+    fn splice(&mut self) -> Result<Option<Bytes>> {
+        let plain = |log: &Log| {
+            !log.cleared
+                && log.reserved.is_empty()
+                && log.fields.iter().all(|(_, change)| {
+                    matches!(change, Change::Set { deadline: None, .. } | Change::Update { .. })
+                })
+        };
+        let json = self.format == Format::Json && self.base.format() == Format::Json;
+        if !json || !self.logs.iter().all(plain) || self.base.payload().is_empty() {
+            return Ok(None);
+        }
+        if self.base_reserved().contains_key(DEADLINES) {
+            return Ok(None);
+        }
+        let mut replaced: Vec<(Range<usize>, &[u8])> = Vec::new();
+        let mut added: Vec<(&str, &[u8])> = Vec::new();
+        let mut growth = 0;
+        for (name, change) in self.logs.iter().flat_map(|log| &log.fields) {
+            let (Change::Set { value, .. } | Change::Update { value, .. }) = change else { continue };
+            growth += name.len() + value.len() + 4;
+            match self.base.find(name)? {
+                Some(range) => match replaced.iter_mut().find(|(of, _)| *of == range) {
+                    Some((_, old)) => *old = value,
+                    None => replaced.push((range, value)),
+                },
+                None => match added.iter_mut().find(|(of, _)| *of == &**name) {
+                    Some((_, old)) => *old = value,
+                    None => added.push((name, value)),
+                },
+            }
+        }
+        replaced.sort_unstable_by_key(|(range, _)| range.start);
+        let base = self.base.payload();
+        let mut out = Vec::with_capacity(base.len() + growth);
+        let mut from = 0;
+        for (range, value) in replaced {
+            out.extend_from_slice(&base[from..range.start]);
+            out.extend_from_slice(value);
+            from = range.end;
+        }
+        out.extend_from_slice(&base[from..]);
+        if !added.is_empty() {
+            // To add a name, the whole payload was searched for it.
+            let mut writer = Writer::append_to(out, Format::Json, self.base.iter().next().is_none());
+            for (name, value) in added {
+                writer.member(name, value);
+            }
+            out = writer.finish();
+        }
+        Ok(Some(out.into()))
+    }
+
+    fn merged_reserved(&mut self, names: &[String]) -> Map<String, Value> {
+        let mut merged = self.base_reserved().clone();
+        for (member, value) in self.logs.iter().flat_map(|log| &log.reserved) {
+            match value {
+                Some(value) => merged.insert(member.to_string(), value.clone()),
+                None => merged.remove(&**member),
+            };
+        }
+        merged.remove(DEADLINES);
+        let deadlines: Map<String, Value> = names
+            .iter()
+            .filter_map(|name| Some((name.clone(), self.deadline(name)?.as_millis().into())))
+            .collect();
+        if !deadlines.is_empty() {
+            merged.insert(DEADLINES.into(), deadlines.into());
+        }
+        merged
+    }
+}
+
+fn transcoded(to: Format, from: Format, value: &[u8]) -> Result<Cow<'_, [u8]>> {
+    if to == from {
+        return Ok(value.into());
+    }
+    let value: Value = from.decode(value)?;
+    Ok(to.encode(&value)?.into())
+}
+
+/// Refuses names that are the framework's.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    if name == RESERVED {
+        return Err(SessionError::new(ErrorKind::InvalidKey, "set")
+            .with_message("the member `_cloakroom` belongs to the framework"));
+    }
+    Ok(())
+}
