@@ -117,18 +117,17 @@ impl<B: SessionBackend> Session<B> {
             if state.generation != generation {
                 continue;
             }
-            if let Some((format_of_old, bytes)) = &old
-                && format.same(&value, (*format_of_old, bytes))
-            {
-                return Ok(new);
-            }
+            let equal = matches!(&old, Some((of, bytes)) if format.same(&value, (*of, bytes)));
             let change = Arc::clone(&change);
             let apply: Apply = Arc::new(move |old: Option<(Format, &[u8])>| {
                 let old = old.map(|(format, bytes)| format.decode(bytes)).transpose()?;
                 format.encode(&change(old))
             });
+            // Without effect now it is no modification, but over another request's change it may have one.
             state.data.pending().update(name, apply, value)?;
+            let modified = state.modified;
             state.changed();
+            state.modified = modified || !equal;
             return Ok(new);
         }
     }

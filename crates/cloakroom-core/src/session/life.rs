@@ -438,7 +438,7 @@ impl<B: SessionBackend> Session<B> {
     pub fn key_change(&self) -> KeyChange {
         let browser = self.expire_at_browser_close();
         let now = self.now();
-        let mut state = self.state();
+        let state = self.state();
         let Some(key) = state.stored.and(state.key.clone()) else {
             return if state.ended { KeyChange::Remove } else { KeyChange::Keep };
         };

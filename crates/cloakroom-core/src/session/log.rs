@@ -48,12 +48,18 @@ impl Log {
         self.fields.iter().rev().filter(move |(of, _)| **of == *name).map(|(_, change)| change)
     }
 
-    /// A change that makes all earlier ones of that field pointless.
+    /// A change that makes all earlier ones of that field pointless; it takes the place of the first.
     pub(super) fn replace(&mut self, name: &str, change: Change) -> Result<()> {
-        if !self.fields.is_empty() {
-            self.fields.retain(|(of, _)| **of != *name);
-        }
-        self.push(name, change)
+        let Some(first) = self.fields.iter().position(|(of, _)| **of == *name) else {
+            return self.push(name, change);
+        };
+        self.fields[first].1 = change;
+        let mut at = 0;
+        self.fields.retain(|(of, _)| {
+            at += 1;
+            at <= first + 1 || **of != *name
+        });
+        Ok(())
     }
 
     pub(super) fn push(&mut self, name: &str, change: Change) -> Result<()> {
