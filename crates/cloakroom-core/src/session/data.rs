@@ -164,6 +164,11 @@ impl Data {
         }))
     }
 
+    /// Whether a field of that name ended by itself.
+    pub(super) fn has_lapsed(&mut self, name: &str, now: Timestamp) -> bool {
+        self.deadline(name).is_some_and(|at| at <= now)
+    }
+
     /// When a field ends by itself.
     pub(super) fn field_deadline(&mut self, name: &str, now: Timestamp) -> Result<Option<Timestamp>> {
         Ok(if self.peek(name, now)?.is_some() { self.deadline(name) } else { None })

@@ -124,7 +124,11 @@ impl<B: SessionBackend> Session<B> {
                 format.encode(&change(old))
             });
             // Without effect now it is no modification, but over another request's change it may have one.
+            let lapsed = old.is_none() && state.data.has_lapsed(name, now);
             state.data.pending().update(name, apply, value)?;
+            if lapsed {
+                state.data.pending().push(name, Change::SetTtl { deadline: None })?;
+            }
             let modified = state.modified;
             state.changed();
             state.modified = modified || !equal;

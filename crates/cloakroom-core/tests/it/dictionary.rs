@@ -107,7 +107,8 @@ async fn cleared_session_keeps_its_key_and_is_saved_empty() {
     let session = Session::with_key(backend.clone(), key.clone());
     session.load().await.unwrap();
     session.clear();
-    assert!(!session.is_empty() && session.len() == 0);
+    assert!(!session.is_empty());
+    assert_eq!(session.len(), 0);
     session.save().await.unwrap();
     let again = Session::with_key(backend, key);
     again.load().await.unwrap();
