@@ -89,7 +89,7 @@ impl InMemoryBuilder {
     }
 
     /// Holds at most so many records. At the bound, expired ones are deleted first; what then does not fit is
-    /// refused with `QuotaExceeded`. Nothing alive is ever evicted.
+    /// refused with `QuotaExceeded`. Nothing alive is ever evicted. Markers of rotations come on top.
     pub fn with_capacity(mut self, records: usize) -> Self {
         self.capacity = Some(records);
         self
@@ -352,7 +352,7 @@ impl SessionBackend for InMemorySessionBackend {
         self.check_size(&record, "write")?;
         let stored = StoreKey::of(key);
         let now = self.0.clock.now();
-        if !matches!(how.mode, Mode::Update(_)) {
+        if self.0.capacity.is_some() && self.shard_of(stored.id).get(&stored).is_none() {
             self.check_capacity("write")?;
         }
         let mut shard = self.shard_of(stored.id);

@@ -63,6 +63,10 @@ impl<B: SessionBackend> Session<B> {
     /// What the backend returns; then the session is as before, and the logout has to be tried again.
     pub async fn flush(&self) -> Result<()> {
         let _gate = self.0.gate.lock().await;
+        if !self.0.others.is_empty() {
+            // Which of the keys has the session is only known after a look.
+            self.load_gated().await?;
+        }
         let (key, had_key) = {
             let state = self.state();
             let stored = state.stored.and(state.key.clone());
