@@ -448,7 +448,8 @@ impl<B: SessionBackend> Session<B> {
         };
         let same = state.presented.as_ref().is_some_and(|presented| *presented == key);
         let moved = state.renewed && !browser;
-        if same && !moved && !state.expiry_set {
+        // A lifetime that was not saved, because the handler failed, is nothing to tell.
+        if same && !moved && !(state.expiry_set && !state.modified) {
             return KeyChange::Keep;
         }
         let lifetime = state.stored.and_then(|stored| stored.expires_at).map(|at| at.duration_since(now));
