@@ -107,6 +107,23 @@ impl fmt::Debug for Clock {
     }
 }
 
+/// The present, looked up only where it matters.
+#[derive(Clone, Copy)]
+pub(crate) enum Now<'a> {
+    At(Timestamp),
+    Of(&'a Clock),
+}
+
+impl Now<'_> {
+    pub(crate) fn has_passed(self, deadline: Timestamp) -> bool {
+        let now = match self {
+            Self::At(now) => now,
+            Self::Of(clock) => clock.now(),
+        };
+        deadline <= now
+    }
+}
+
 /// A clock for tests that moves only when told. It starts at the system's now, so that stores with an expiry of
 /// their own agree with it.
 ///

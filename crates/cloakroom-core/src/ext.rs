@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::backend::{BackendLayer, SessionBackend, SharedBackend};
-use crate::clock::Timestamp;
+use crate::clock::Now;
 use crate::error::{ErrorKind, Result, SessionError};
 use crate::format::Format;
 use crate::key::{SessionId, SessionKey};
@@ -329,7 +329,7 @@ impl StoredSession {
     /// # Errors
     /// `Corrupted` when the payload is damaged or the value is not a `T`.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        let now = self.record.accessed_at;
+        let now = Now::At(self.record.accessed_at);
         self.with_data(|data| data.peek(name, now)?.map(|(format, bytes)| format.decode(bytes)).transpose())
     }
 
@@ -338,7 +338,7 @@ impl StoredSession {
     /// # Errors
     /// `Corrupted` when the payload is damaged.
     pub fn items(&self) -> Result<Vec<(String, Value)>> {
-        let now: Timestamp = self.record.accessed_at;
+        let now = Now::At(self.record.accessed_at);
         let mut items = Vec::new();
         self.with_data(|data| {
             data.each(now, |name, format, bytes| {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::log::{Change, Log};
-use crate::clock::Timestamp;
+use crate::clock::{Now, Timestamp};
 use crate::error::{ErrorKind, Result, SessionError};
 use crate::format::{Fields, Format, Writer};
 use crate::record::Owner;
@@ -13,6 +13,8 @@ use crate::record::Owner;
 /// The top-level member that the framework keeps for itself.
 pub(crate) const RESERVED: &str = "_cloakroom";
 const DEADLINES: &str = "deadlines";
+/// The JSON of a session without fields.
+const EMPTY: &[u8] = b"{}";
 
 /// A session's dictionary: what was stored, and the changes made since. Fields are decoded when they are asked for.
 pub(crate) struct Data {
@@ -55,7 +57,7 @@ impl Data {
     }
 
     /// Puts the same changes over another base; values of updates are computed anew.
-    pub(super) fn with_logs(mut self, logs: Vec<Log>, now: Timestamp) -> Result<Self> {
+    pub(super) fn with_logs(mut self, logs: Vec<Log>, now: Now<'_>) -> Result<Self> {
         for mut log in logs {
             self.logs.push(Log { fields: Vec::new(), ..log.clone() });
             for (name, change) in log.fields.drain(..) {
@@ -150,9 +152,9 @@ impl Data {
     }
 
     /// The encoded value of a field that has not expired.
-    pub(crate) fn peek(&mut self, name: &str, now: Timestamp) -> Result<Option<(Format, &[u8])>> {
+    pub(crate) fn peek(&mut self, name: &str, now: Now<'_>) -> Result<Option<(Format, &[u8])>> {
         let Some(place) = self.locate(name)? else { return Ok(None) };
-        if self.deadline(name).is_some_and(|at| at <= now) {
+        if self.deadline(name).is_some_and(|at| now.has_passed(at)) {
             return Ok(None);
         }
         Ok(Some(match place {
@@ -165,19 +167,19 @@ impl Data {
     }
 
     /// Whether a field of that name ended by itself.
-    pub(super) fn has_lapsed(&mut self, name: &str, now: Timestamp) -> bool {
-        self.deadline(name).is_some_and(|at| at <= now)
+    pub(super) fn has_lapsed(&mut self, name: &str, now: Now<'_>) -> bool {
+        self.deadline(name).is_some_and(|at| now.has_passed(at))
     }
 
     /// When a field ends by itself.
-    pub(super) fn field_deadline(&mut self, name: &str, now: Timestamp) -> Result<Option<Timestamp>> {
+    pub(super) fn field_deadline(&mut self, name: &str, now: Now<'_>) -> Result<Option<Timestamp>> {
         Ok(if self.peek(name, now)?.is_some() { self.deadline(name) } else { None })
     }
 
     /// Visits every field that has not expired, those of the store first, up to where the payload is damaged.
     pub(crate) fn each(
         &mut self,
-        now: Timestamp,
+        now: Now<'_>,
         mut visit: impl FnMut(&str, Format, &[u8]) -> Result<()>,
     ) -> Result<()> {
         if !self.has_changes() && self.base_reserved().is_empty() {
@@ -196,7 +198,7 @@ impl Data {
     }
 
     /// Names of all fields, those of the store first.
-    fn names(&mut self, now: Timestamp) -> Result<Vec<String>> {
+    fn names(&mut self, now: Now<'_>) -> Result<Vec<String>> {
         let scanned = if self.cleared() { Ok(()) } else { self.base.scan() };
         let mut names: Vec<String> = Vec::new();
         if !self.cleared() {
@@ -242,7 +244,12 @@ impl Data {
     }
 
     /// Whether there is nothing at all to store.
-    pub(super) fn is_blank(&mut self, now: Timestamp) -> bool {
+    pub(super) fn is_blank(&mut self, now: Now<'_>) -> bool {
+        // The usual new session: something was set.
+        let lasts = |change: &Change| matches!(change, Change::Set { deadline: None, .. });
+        if self.logs.len() == 1 && self.logs[0].fields.iter().any(|(_, change)| lasts(change)) {
+            return false;
+        }
         let reserved = self.logs.iter().any(|log| log.reserved.iter().any(|(_, value)| value.is_some()));
         !reserved
             && self.owner().is_none()
@@ -251,7 +258,10 @@ impl Data {
     }
 
     /// The payload with the changes in it.
-    pub(super) fn encode(&mut self, now: Timestamp) -> Result<Bytes> {
+    pub(super) fn encode(&mut self, now: Now<'_>) -> Result<Bytes> {
+        if !self.has_changes() && self.base.format() == self.format && !self.base.payload().is_empty() {
+            return Ok(self.base.payload().clone());
+        }
         if let Some(payload) = self.splice()? {
             return Ok(payload);
         }
@@ -280,7 +290,7 @@ impl Data {
                 })
         };
         let json = self.format == Format::Json && self.base.format() == Format::Json;
-        if !json || !self.logs.iter().all(plain) || self.base.payload().is_empty() {
+        if !json || !self.logs.iter().all(plain) {
             return Ok(None);
         }
         if self.base_reserved().contains_key(DEADLINES) {
@@ -304,7 +314,10 @@ impl Data {
             }
         }
         replaced.sort_unstable_by_key(|(range, _)| range.start);
-        let base = self.base.payload();
+        let base = match self.base.payload() {
+            none if none.is_empty() => EMPTY,
+            base => base,
+        };
         let mut out = Vec::with_capacity(base.len() + growth);
         let mut from = 0;
         for (range, value) in replaced {

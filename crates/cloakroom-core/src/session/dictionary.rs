@@ -25,7 +25,7 @@ impl<B: SessionBackend> Session<B> {
     /// # Errors
     /// `Corrupted` when the stored value is not a `T` or is damaged; `Unexpected` when the session was not loaded.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        let now = self.now();
+        let now = self.lazy_now();
         let mut state = self.state();
         state.accessed = true;
         let result = match state.data.peek(name, now) {
@@ -63,7 +63,7 @@ impl<B: SessionBackend> Session<B> {
     fn set_until<T: Serialize>(&self, name: &str, value: &T, ttl: Option<Duration>) -> Result<()> {
         check_name(name)?;
         let value = self.0.config.format.encode(value)?;
-        let now = self.now();
+        let now = self.lazy_now();
         let mut state = self.state();
         state.accessed = true;
         if ttl.is_none() && state.loaded {
@@ -73,7 +73,7 @@ impl<B: SessionBackend> Session<B> {
                 return Ok(());
             }
         }
-        let deadline = ttl.map(|ttl| now + ttl);
+        let deadline = ttl.map(|ttl| self.now() + ttl);
         state.data.pending().replace(name, Change::Set { value, deadline })?;
         state.changed();
         Ok(())
@@ -100,7 +100,7 @@ impl<B: SessionBackend> Session<B> {
     {
         check_name(name)?;
         let format = self.0.config.format;
-        let now = self.now();
+        let now = self.lazy_now();
         let change = Arc::new(change);
         loop {
             let (old, generation) = {
@@ -138,7 +138,7 @@ impl<B: SessionBackend> Session<B> {
 
     /// Deletes a field; says whether there was one. Before `load` it is deleted all the same, and `false` comes back.
     pub fn delete(&self, name: &str) -> bool {
-        let now = self.now();
+        let now = self.lazy_now();
         let mut state = self.state();
         state.accessed = true;
         let there = matches!(state.data.peek(name, now), Ok(Some(_)));
@@ -154,7 +154,7 @@ impl<B: SessionBackend> Session<B> {
     /// Whether there is such a field.
     #[must_use]
     pub fn contains_key(&self, name: &str) -> bool {
-        let now = self.now();
+        let now = self.lazy_now();
         let mut state = self.state();
         state.accessed = true;
         name != super::data::RESERVED && matches!(state.data.peek(name, now), Ok(Some(_)))
@@ -179,7 +179,7 @@ impl<B: SessionBackend> Session<B> {
     }
 
     fn collect<T>(&self, mut visit: impl FnMut(&str, Format, &[u8]) -> Result<T>) -> Vec<T> {
-        let now = self.now();
+        let now = self.lazy_now();
         let mut state = self.state();
         state.accessed = true;
         let mut found = Vec::new();
@@ -205,7 +205,7 @@ impl<B: SessionBackend> Session<B> {
     /// Does not count as an access.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let now = self.now();
+        let now = self.lazy_now();
         let mut state = self.state();
         if state.key.is_some() || !state.loaded {
             return false;
@@ -269,13 +269,13 @@ impl<B: SessionBackend> Session<B> {
     /// As [`get`](Self::get) and [`set`](Self::set).
     pub fn expire_field(&self, name: &str, ttl: Option<Duration>) -> Result<bool> {
         check_name(name)?;
-        let now = self.now();
+        let now = self.lazy_now();
         let mut state = self.state();
         state.accessed = true;
         if state.data.peek(name, now)?.is_none() {
             return state.check_loaded("expire_field").map(|()| false);
         }
-        state.data.pending().push(name, Change::SetTtl { deadline: ttl.map(|ttl| now + ttl) })?;
+        state.data.pending().push(name, Change::SetTtl { deadline: ttl.map(|ttl| self.now() + ttl) })?;
         state.changed();
         Ok(true)
     }
@@ -285,10 +285,10 @@ impl<B: SessionBackend> Session<B> {
     /// # Errors
     /// `Corrupted` when the stored payload is damaged.
     pub fn field_ttl(&self, name: &str) -> Result<Option<Duration>> {
-        let now = self.now();
+        let now = self.lazy_now();
         let mut state = self.state();
         state.accessed = true;
-        Ok(state.data.field_deadline(name, now)?.map(|at| at.duration_since(now)))
+        Ok(state.data.field_deadline(name, now)?.map(|at| at.duration_since(self.now())))
     }
 
     /// Sets the test cookie field; with the next request [`test_cookie_worked`](Self::test_cookie_worked) tells

@@ -449,7 +449,8 @@ impl<B: SessionBackend> Session<B> {
         let same = state.presented.as_ref().is_some_and(|presented| *presented == key);
         let moved = state.renewed && !browser;
         // A lifetime that was not saved, because the handler failed, is nothing to tell.
-        if same && !moved && !(state.expiry_set && !state.modified) {
+        let saved_expiry = state.expiry_set && !state.modified;
+        if same && !(moved || saved_expiry) {
             return KeyChange::Keep;
         }
         let lifetime = state.stored.and_then(|stored| stored.expires_at).map(|at| at.duration_since(now));

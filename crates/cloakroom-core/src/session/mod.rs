@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::backend::{SessionBackend, SharedBackend};
-use crate::clock::Timestamp;
+use crate::clock::{Now, Timestamp};
 use crate::config::SessionConfig;
 use crate::error::Result;
 use crate::key::SessionKey;
@@ -126,6 +126,10 @@ impl<B: SessionBackend> Session<B> {
 
     fn now(&self) -> Timestamp {
         self.0.backend.clock().now()
+    }
+
+    fn lazy_now(&self) -> Now<'_> {
+        Now::Of(self.0.backend.clock())
     }
 
     fn notify(&self, event: SessionEvent) {

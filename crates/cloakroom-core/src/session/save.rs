@@ -7,7 +7,7 @@ use super::data::Data;
 use super::log::Change;
 use super::state::{Plan, Stored, in_scope_of};
 use crate::backend::SessionBackend;
-use crate::clock::Timestamp;
+use crate::clock::{Now, Timestamp};
 use crate::config::AtLimit;
 use crate::error::{ErrorKind, Result, SessionError};
 use crate::key::SessionKey;
@@ -107,11 +107,11 @@ impl<B: SessionBackend> Session<B> {
         };
         let mut state = self.state();
         let logs = state.data.logs().to_vec();
-        state.data = if logs.is_empty() { data } else { data.with_logs(logs, now)? };
+        state.data = if logs.is_empty() { data } else { data.with_logs(logs, Now::At(now))? };
         state.stored = Some(stored);
         if self.is_over(&mut state, stored, now) {
             let logs = state.data.logs().to_vec();
-            state.data = Data::new(config.format).with_logs(logs, now)?;
+            state.data = Data::new(config.format).with_logs(logs, Now::At(now))?;
             state.stored = None;
             return Ok(Loaded::Over);
         }
@@ -270,7 +270,7 @@ impl<B: SessionBackend> Session<B> {
                 (state.data.logs().to_vec(), state.generation)
             };
             let base = Data::over(record.payload.clone(), record.owner.clone(), self.0.config.format)?;
-            let data = base.with_logs(logs, self.now())?;
+            let data = base.with_logs(logs, self.lazy_now())?;
             let mut state = self.state();
             if state.generation == generation {
                 state.data = data;

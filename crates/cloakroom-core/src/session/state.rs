@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::data::Data;
-use crate::clock::Timestamp;
+use crate::clock::{Now, Timestamp};
 use crate::config::SessionConfig;
 use crate::error::{Result, SessionError};
 use crate::expiry::Expiry;
@@ -129,13 +129,13 @@ impl State {
         if self.degraded || !(self.modified || self.cycle) {
             return Ok(Plan::Nothing);
         }
-        if self.stored.is_none() && self.data.is_blank(now) {
+        if self.stored.is_none() && self.data.is_blank(Now::At(now)) {
             self.modified = false;
             self.cycle = false;
             return Ok(Plan::Nothing);
         }
         let covers = self.data.seal();
-        let record = Record::new(self.data.encode(now)?, now)
+        let record = Record::new(self.data.encode(Now::At(now))?, now)
             .with_owner(self.data.owner().cloned())
             .with_expires_at(self.ends(config, now));
         let plan = match (self.stored, &self.key) {
