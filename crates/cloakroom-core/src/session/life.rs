@@ -367,7 +367,11 @@ impl<B: SessionBackend> Session<B> {
     /// Whether the cookie goes with the browser.
     #[must_use]
     pub fn expire_at_browser_close(&self) -> bool {
-        match self.expiry() {
+        self.goes_with_browser(self.expiry())
+    }
+
+    fn goes_with_browser(&self, expiry: Expiry) -> bool {
+        match expiry {
             Expiry::Default => self.0.config.expire_at_browser_close,
             Expiry::BrowserClose => true,
             Expiry::Idle(_) | Expiry::At(_) | Expiry::Remember(_) => false,
@@ -440,12 +444,12 @@ impl<B: SessionBackend> Session<B> {
     /// What the client has to learn about its key. For middleware, after [`finish`](Self::finish).
     #[must_use]
     pub fn key_change(&self) -> KeyChange {
-        let browser = self.expire_at_browser_close();
-        let now = self.now();
-        let state = self.state();
+        let mut state = self.state();
         let Some(key) = state.stored.and(state.key.clone()) else {
             return if state.ended { KeyChange::Remove } else { KeyChange::Keep };
         };
+        let expiry = state.expiry();
+        let browser = self.goes_with_browser(expiry);
         let same = state.presented.as_ref().is_some_and(|presented| *presented == key);
         let moved = state.renewed && !browser;
         // A lifetime that was not saved, because the handler failed, is nothing to tell.
@@ -453,10 +457,10 @@ impl<B: SessionBackend> Session<B> {
         if same && !(moved || saved_expiry) {
             return KeyChange::Keep;
         }
-        let lifetime = state.stored.and_then(|stored| stored.expires_at).map(|at| at.duration_since(now));
-        KeyChange::Send(
-            key,
-            if browser { None } else { lifetime.or(Some(Duration::from_secs(u32::MAX.into()))) },
-        )
+        if browser {
+            return KeyChange::Send(key, None);
+        }
+        let ends = state.stored.and_then(|stored| stored.expires_at).unwrap_or(Timestamp::MAX);
+        KeyChange::Send(key, Some(ends.duration_since(self.now())))
     }
 }
