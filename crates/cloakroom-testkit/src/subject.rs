@@ -132,6 +132,11 @@ impl Subject {
         self.backend.count(filter).await.unwrap_or_else(|error| panic!("count: {error}"))
     }
 
+    /// How many live records there are; 0 where that cannot be asked.
+    pub(crate) async fn count_live(&self) -> u64 {
+        if self.capability.enumerable { self.count(&Filter::everywhere()).await } else { 0 }
+    }
+
     pub(crate) async fn sweep(&self, limit: usize) -> u64 {
         self.backend.sweep(limit).await.unwrap_or_else(|error| panic!("sweep: {error}"))
     }

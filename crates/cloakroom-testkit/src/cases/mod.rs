@@ -1,9 +1,12 @@
 //! The cases of the conformance suite, one public function each. [`CASES`](crate::CASES) lists them.
 
+mod cancel;
 mod create;
 mod identity;
 mod limit;
 mod payload;
+mod race;
+mod race_revoke;
 mod read;
 mod remove;
 mod remove_all;
@@ -14,10 +17,13 @@ mod time;
 mod touch;
 mod update;
 
+pub use cancel::*;
 pub use create::*;
 pub use identity::*;
 pub use limit::*;
 pub use payload::*;
+pub use race::*;
+pub use race_revoke::*;
 pub use read::*;
 pub use remove::*;
 pub use remove_all::*;
