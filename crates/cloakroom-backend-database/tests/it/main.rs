@@ -1,0 +1,3 @@
+//! The integration tests of the database backend.
+
+mod conformance;
