@@ -1,0 +1,71 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use cloakroom_core::{Session, SessionBackend};
+use cloakroom_http::{Outcome, is_touched};
+use http::Response;
+use pin_project_lite::pin_project;
+
+use crate::layer::Shared;
+use crate::response::apply;
+
+type Closing = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+pin_project! {
+    /// The future of a [`SessionService`](crate::SessionService). It allocates only when the session was touched.
+    pub struct ResponseFuture<F, ResBody, B: SessionBackend> {
+        #[pin]
+        inner: F,
+        opened: Option<(Session<B>, bool, Arc<Shared>)>,
+        closing: Option<(Closing, Response<ResBody>)>,
+    }
+}
+
+impl<F, ResBody, B: SessionBackend> ResponseFuture<F, ResBody, B> {
+    /// An outer layer looks after the session.
+    pub(crate) fn passing(inner: F) -> Self {
+        Self { inner, opened: None, closing: None }
+    }
+
+    pub(crate) fn new(inner: F, session: Session<B>, presented: bool, shared: Arc<Shared>) -> Self {
+        Self { inner, opened: Some((session, presented, shared)), closing: None }
+    }
+}
+
+impl<F, ResBody, E, B> Future for ResponseFuture<F, ResBody, B>
+where
+    F: Future<Output = Result<Response<ResBody>, E>>,
+    ResBody: Default,
+    B: SessionBackend,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if this.closing.is_none() {
+            let response = ready!(this.inner.poll(context))?;
+            let touched = this.opened.take().filter(|(session, ..)| is_touched(session));
+            let Some((session, presented, shared)) = touched else {
+                return Poll::Ready(Ok(response));
+            };
+            let status = response.status().as_u16();
+            let close = async move { shared.engine.close(&session, presented, status).await };
+            *this.closing = Some((Box::pin(close), response));
+        }
+        let Some((closing, _)) = this.closing.as_mut() else { return Poll::Pending };
+        let outcome = ready!(closing.as_mut().poll(context));
+        match this.closing.take() {
+            Some((_, response)) => Poll::Ready(Ok(apply(outcome, response))),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<F, ResBody, B: SessionBackend> fmt::Debug for ResponseFuture<F, ResBody, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").field("saving", &self.closing.is_some()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,93 @@
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use cloakroom_core::{Session, SessionBackend, SharedBackend};
+use http::{HeaderValue, Request, Response};
+use tower_service::Service;
+
+use crate::future::ResponseFuture;
+use crate::layer::Shared;
+
+/// The service of a [`SessionLayer`](crate::SessionLayer).
+///
+/// Any [`Service`] of HTTP requests can be inside. Handlers find the session in the extensions of the request, not
+/// loaded yet:
+///
+/// ```
+/// use cloakroom_core::{InMemorySessionBackend, Session};
+/// use cloakroom_tower::SessionLayer;
+/// use http::{Request, Response};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let service = SessionLayer::new(InMemorySessionBackend::new()).layer(service_fn(
+///     async |request: Request<String>| {
+///         let session = request.extensions().get::<Session>().expect("inside the layer");
+///         session.load().await?;
+///         session.set("user", "ada")?;
+///         Ok::<_, cloakroom_core::SessionError>(Response::new(String::new()))
+///     },
+/// ));
+///
+/// let response = service.oneshot(Request::new(String::new())).await?;
+/// assert!(response.headers().contains_key("set-cookie"));
+/// # Ok::<(), cloakroom_core::SessionError>(()) }).unwrap();
+/// ```
+///
+/// The session is saved when the inner service has returned its response, before the headers go out; what a streamed
+/// body changes later is not. Nothing is saved when the inner service fails or panics, or the future is dropped.
+#[derive(Clone, Debug)]
+pub struct SessionService<S, B = SharedBackend> {
+    pub(crate) inner: S,
+    pub(crate) backend: B,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// Says in a request's extensions whose the `Session<B>` beside it is.
+struct Attached<B>(Arc<Shared>, PhantomData<fn() -> B>);
+
+impl<B> Clone for Attached<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0), PhantomData)
+    }
+}
+
+impl<S, B> SessionService<S, B> {
+    /// The service inside.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, ReqBody, ResBody> Service<Request<ReqBody>> for SessionService<S, B>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    B: SessionBackend + Clone,
+    ResBody: Default,
+{
+    type Response = Response<ResBody>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, ResBody, B>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let ours = self.shared.engine.transport();
+        let outer = request.extensions().get::<Attached<B>>();
+        if outer.is_some_and(|outer| outer.0.engine.transport().is_same_place(ours)) {
+            return ResponseFuture::passing(self.inner.call(request));
+        }
+        let lines = request.headers().get_all(&self.shared.request_header).iter().map(HeaderValue::as_bytes);
+        let opened = self.shared.engine.open(self.backend.clone(), lines);
+        let session: Session<B> = opened.session;
+        let extensions = request.extensions_mut();
+        extensions.insert(session.clone());
+        extensions.insert(Attached::<B>(Arc::clone(&self.shared), PhantomData));
+        let inner = self.inner.call(request);
+        ResponseFuture::new(inner, session, opened.presented, Arc::clone(&self.shared))
+    }
+}
