@@ -2,6 +2,7 @@
 
 pub mod cases;
 mod faulty;
+mod model;
 mod operation;
 mod race;
 mod service;

@@ -141,6 +141,8 @@ macro_rules! __cloakroom_cases {
             cancel_sweep_live_stays 6 [Stored Revocable]
             cancel_read_store_usable 1 [Stored Versioned]
             cancel_scan_store_usable 6 [Stored Enumerable Versioned]
+
+            model_random_sequences_agree 2 [Stored Revocable Versioned]
         }
     };
 }
