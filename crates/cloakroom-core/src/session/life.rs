@@ -156,7 +156,7 @@ impl<B: SessionBackend> Session<B> {
     }
 
     /// What the middleware does at the end of a request: saves what changed; else renews the key or extends the
-    /// session's life where that is due.
+    /// session's life where that is due. That extension may fail: it is logged, and left to the next request.
     ///
     /// # Errors
     /// As [`save`](Self::save).
@@ -172,7 +172,14 @@ impl<B: SessionBackend> Session<B> {
             }
             !(state.modified || state.cycle)
         };
-        if touch { self.touch_if_due().await } else { self.save().await }
+        if !touch {
+            return self.save().await;
+        }
+        // What the handler read is good; the next request extends the session's life.
+        if let Err(error) = self.touch_if_due().await {
+            tracing::warn!(target: "cloakroom", %error, "extending a session failed");
+        }
+        Ok(())
     }
 
     fn renew_if_due(&self, state: &mut super::state::State, now: Timestamp) {

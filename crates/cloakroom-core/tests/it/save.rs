@@ -72,6 +72,21 @@ async fn touch_is_due_after_a_tenth_of_the_idle_time() {
     assert_eq!(open(&backend, &key).await.expiry_date().unwrap(), end + Duration::from_secs(360));
 }
 
+#[tokio::test]
+async fn failed_touch_does_not_spoil_a_request_that_only_read() {
+    let manual = ManualClock::new();
+    let memory = InMemorySessionBackend::with_clock(manual.clock());
+    let backend = Fault::new(&memory);
+    let key = stored(&memory).await;
+    manual.advance(Duration::from_secs(1800));
+    let session = open(&backend, &key).await;
+    session.get::<u8>("a").unwrap();
+    backend.fail_next(When::Before, ErrorKind::Unavailable);
+    session.finish().await.unwrap();
+    manual.advance(Duration::from_secs(1799));
+    assert_eq!(value(&memory, &key, "a").await, Some(1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn parallel_requests_merge_and_count() {
     let backend = InMemorySessionBackend::new();
