@@ -98,7 +98,8 @@ impl Candidates {
         if value.is_empty() || self.is_full() {
             return;
         }
-        let parsed = std::str::from_utf8(value).ok().and_then(|text| SessionKey::parse(text, capability).ok());
+        let parsed =
+            std::str::from_utf8(value).ok().and_then(|text| SessionKey::parse(text, capability).ok());
         match parsed {
             None => self.malformed = true,
             Some(key) if self.first.is_none() => self.first = Some(key),

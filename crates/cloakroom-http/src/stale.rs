@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cloakroom_core::{
-    Capability, Clock, Cursor, ErrorKind, Filter, Page, Record, Removal, Result, Rotate, Scope, SessionBackend,
-    SessionId, SessionKey, Timestamp, Touch, Write,
+    Capability, Clock, Cursor, ErrorKind, Filter, Page, Record, Removal, Result, Rotate, Scope,
+    SessionBackend, SessionId, SessionKey, Timestamp, Touch, Write,
 };
 
 /// Serves what this process read last while the store cannot be reached, so that pages which only look into their
@@ -51,7 +51,9 @@ struct Memory {
 
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Memory").field("sessions", &(self.young.len() + self.old.len())).finish_non_exhaustive()
+        f.debug_struct("Memory")
+            .field("sessions", &(self.young.len() + self.old.len()))
+            .finish_non_exhaustive()
     }
 }
 

@@ -127,7 +127,8 @@ impl HeaderConfig {
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         let taken = ["authorization", "cookie", "set-cookie", "vary", "cache-control"];
         let lower = name.to_ascii_lowercase();
-        if name.is_empty() || name.len() > 255 || !name.bytes().all(token) || taken.contains(&lower.as_str()) {
+        if name.is_empty() || name.len() > 255 || !name.bytes().all(token) || taken.contains(&lower.as_str())
+        {
             return Err(SessionError::new(ErrorKind::InvalidConfig, "name header")
                 .with_message("not a header that can carry a key"));
         }

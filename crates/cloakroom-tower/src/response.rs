@@ -7,10 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Does to the response what the engine decided.
-pub(crate) fn apply<ResBody: Default>(
-    outcome: Outcome,
-    response: Response<ResBody>,
-) -> Response<ResBody> {
+pub(crate) fn apply<ResBody: Default>(outcome: Outcome, response: Response<ResBody>) -> Response<ResBody> {
     let mut response = match outcome.refusal {
         None => response,
         Some(refusal) => refused(refusal),
@@ -28,7 +25,8 @@ pub(crate) fn apply<ResBody: Default>(
 /// The error that takes the place of a response. It is not cached, and an outer middleware can make a page of it.
 fn refused<ResBody: Default>(refusal: Refusal) -> Response<ResBody> {
     let mut response = Response::new(ResBody::default());
-    *response.status_mut() = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     if let Some(seconds) = refusal.retry_after {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());

@@ -1,0 +1,8 @@
+//! The integration tests of cloakroom-http. What they mean over HTTP is tested by the adapters.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
+
+mod cache;
+mod candidate;
+mod cookie;
+mod engine;
+mod stale;
