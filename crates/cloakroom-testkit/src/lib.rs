@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod cases;
+mod erased;
 mod faulty;
 mod model;
 mod operation;

@@ -4,7 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cloakroom_core::{
     Capability, Entry, ErrorKind, Filter, KeyKind, ManualClock, Owner, Record, Removal, Result, Scope,
-    SessionBackend, SessionKey, SharedBackend, Timestamp, Write,
+    SessionBackend, SessionBackendExt, SessionKey, SharedBackend, Timestamp, Write,
 };
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -27,12 +27,7 @@ impl Subject {
     /// A subject made of an empty backend and the clock that it runs on.
     pub fn new<B: SessionBackend + Clone>(backend: B, clock: ManualClock) -> Self {
         let capability = backend.capability();
-        Self {
-            twin: std::sync::Arc::new(backend.clone()),
-            backend: std::sync::Arc::new(backend),
-            clock,
-            capability,
-        }
+        Self { twin: backend.clone().shared(), backend: backend.shared(), clock, capability }
     }
 
     /// The backend.

@@ -143,6 +143,11 @@ macro_rules! __cloakroom_cases {
             cancel_scan_store_usable 6 [Stored Enumerable Versioned]
 
             model_random_sequences_agree 2 [Stored Revocable Versioned]
+
+            session_fields_and_counter_nothing_lost 5 [Stored Versioned]
+            session_logout_against_save_nothing_lives 2 [Stored Revocable Versioned]
+            session_logout_against_cycle_nothing_lives 4 [Stored Revocable Versioned]
+            session_logout_after_two_cycles_ends 4 [Stored Revocable Versioned]
         }
     };
 }
