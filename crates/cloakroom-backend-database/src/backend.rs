@@ -76,6 +76,12 @@ impl DatabaseSessionBackend {
         DatabaseBuilder::from_database(Arc::new(database))
     }
 
+    /// The database below, for instance to wrap it in one that counts statements and build another backend on that.
+    #[must_use]
+    pub fn database(&self) -> &Arc<dyn SessionDatabase> {
+        &self.0.database
+    }
+
     pub(crate) fn from_inner(inner: Inner) -> Self {
         Self(Arc::new(inner))
     }
@@ -348,6 +354,11 @@ impl DatabaseSessionBackend {
         how: &Rotate,
         again: bool,
     ) -> Result<(), Trouble> {
+        if from == to {
+            let found = self.probe(&mut self.once(), from, self.now()).await?;
+            admit(found.as_ref(), record, Mode::Update(how.expected), false, "rotate")?;
+            return Err(verdict(ErrorKind::AlreadyExists, "rotate"));
+        }
         let moved = match self.rotate_once(from, to, record, how).await {
             Ok(true) => return Ok(()),
             Ok(false) => None,
@@ -443,6 +454,7 @@ async fn guarded(
 }
 
 /// A scope and an id.
+#[derive(PartialEq)]
 struct Place {
     scope: Option<Scope>,
     id: SessionId,
@@ -702,9 +714,6 @@ impl SessionBackend for DatabaseSessionBackend {
     ) -> Result<SessionKey> {
         self.check_size(&record, "rotate")?;
         let (from, to) = (Place::of(old), Place::of(new));
-        if from.id == to.id && from.scope == to.scope {
-            return Err(refuse(ErrorKind::AlreadyExists, "rotate", "both keys are the same"));
-        }
         let (from, to, record, how) = (&from, &to, &record, &how);
         self.attempt("rotate", |again| self.rotate_settled(from, to, record, how, again)).await?;
         Ok(new.unscoped())
