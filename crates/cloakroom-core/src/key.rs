@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
 use crate::capability::{Capability, KeyKind};
+use crate::entropy;
 use crate::error::{ErrorKind, Result, SessionError};
 
 /// Length in bytes of a generated key and of a printed id: 32 bytes in unpadded base64url.
@@ -168,10 +169,7 @@ impl SessionKey {
     /// # Errors
     /// `Unexpected` when the operating system gives no randomness; there is no fallback.
     pub fn generate() -> Result<Self> {
-        let mut bytes = [0_u8; 32];
-        getrandom::fill(&mut bytes).map_err(|error| {
-            SessionError::new(ErrorKind::Unexpected, "generate key").with_source(error.to_string())
-        })?;
+        let mut bytes = entropy::take()?;
         let key = Self::from_repr(Repr::Secret(encode(&bytes)));
         bytes.zeroize();
         Ok(key)

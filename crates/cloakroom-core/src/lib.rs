@@ -5,6 +5,7 @@ mod backend;
 mod capability;
 mod clock;
 mod config;
+mod entropy;
 mod error;
 mod expiry;
 mod ext;

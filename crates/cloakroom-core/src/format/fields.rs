@@ -57,6 +57,21 @@ impl Fields {
         &self.payload
     }
 
+    /// Where the members of a JSON object begin.
+    pub(crate) fn start(&self) -> usize {
+        json::skip_space(&self.payload, 0) + 1
+    }
+
+    /// Where the members of a JSON object end.
+    pub(crate) fn end(&self) -> usize {
+        self.payload.trim_ascii_end().len() - 1
+    }
+
+    /// Whether the scan came to the end and found nothing. To add a name, the whole payload is searched for it.
+    pub(crate) fn is_known_empty(&self) -> bool {
+        self.complete && self.found.is_empty()
+    }
+
     pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
         &self.payload[range]
     }
@@ -197,12 +212,17 @@ impl Writer {
         Self { out, format, empty: true }
     }
 
-    /// Begins with what was there, to append to it; the payload must be a complete one of that format.
-    pub(crate) fn append_to(mut out: Vec<u8>, format: Format, empty: bool) -> Self {
-        if format == Format::Json {
-            out.truncate(out.trim_ascii_end().len() - 1);
+    /// Before members that are copied as they are; `empty` = there are none.
+    pub(crate) fn begin_rest(&mut self, empty: bool) {
+        if !(self.empty || empty) {
+            self.out.push(b',');
         }
-        Self { out, format, empty }
+        self.empty &= empty;
+    }
+
+    /// Part of such members.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
     }
 
     pub(crate) fn member(&mut self, name: &str, value: &[u8]) {

@@ -8,22 +8,44 @@ pub(super) fn skip_space(text: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// Eight equal bytes.
+const fn eight(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// The high bit of each byte of the word that is zero; above the lowest such byte there may be false ones.
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(eight(1)) & !word & eight(0x80)
+}
+
 /// Behind the string whose opening quote is at `at`.
 pub(super) fn skip_string(text: &[u8], at: usize) -> Option<usize> {
     let mut at = at + 1;
     loop {
-        // Most strings are short: a few bytes by hand cost less than setting up a search.
-        let near = text.get(at..)?;
-        let offset = match near.iter().take(16).position(|byte| matches!(byte, b'"' | b'\\')) {
-            Some(offset) => offset,
-            None => 16 + memchr::memchr2(b'"', b'\\', near.get(16..)?)?,
-        };
-        at += offset;
+        at += string_part(text.get(at..)?)?;
         if text[at] == b'"' {
             return Some(at + 1);
         }
         at += 2;
     }
+}
+
+/// How far the next quote or backslash is. Most strings are short, so eight bytes at a time cost less than setting up
+/// a longer search.
+fn string_part(text: &[u8]) -> Option<usize> {
+    let (words, rest) = text.as_chunks::<8>();
+    for (index, word) in words.iter().take(8).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = zeros(word ^ eight(b'"')) | zeros(word ^ eight(b'\\'));
+        if found != 0 {
+            return Some(index * 8 + (found.trailing_zeros() / 8) as usize);
+        }
+    }
+    if words.len() >= 8 {
+        return memchr::memchr2(b'"', b'\\', &text[64..]).map(|offset| 64 + offset);
+    }
+    let offset = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    Some(words.len() * 8 + offset)
 }
 
 const OPEN: u8 = 1;

@@ -15,6 +15,8 @@ pub(crate) const RESERVED: &str = "_cloakroom";
 const DEADLINES: &str = "deadlines";
 /// The JSON of a session without fields.
 const EMPTY: &[u8] = b"{}";
+/// Encoded values up to that length are small.
+const SMALL: usize = 64;
 
 /// A session's dictionary: what was stored, and the changes made since. Fields are decoded when they are asked for.
 pub(crate) struct Data {
@@ -318,23 +320,23 @@ impl Data {
             none if none.is_empty() => EMPTY,
             base => base,
         };
-        let mut out = Vec::with_capacity(base.len() + growth);
-        let mut from = 0;
-        for (range, value) in replaced {
-            out.extend_from_slice(&base[from..range.start]);
-            out.extend_from_slice(value);
-            from = range.end;
-        }
-        out.extend_from_slice(&base[from..]);
-        if !added.is_empty() {
-            // To add a name, the whole payload was searched for it.
-            let mut writer = Writer::append_to(out, Format::Json, self.base.iter().next().is_none());
-            for (name, value) in added {
-                writer.member(name, value);
+        let blank = base == EMPTY;
+        // Small fields go to the front, so that finding them again does not lead past large ones.
+        let small = |value: &[u8]| value.len() <= SMALL;
+        let mut writer = Writer::new(Format::Json, base.len() + growth);
+        added.iter().filter(|(_, value)| small(value)).for_each(|(name, value)| writer.member(name, value));
+        if !blank {
+            writer.begin_rest(self.base.is_known_empty());
+            let mut from = self.base.start();
+            for (range, value) in replaced {
+                writer.raw(&base[from..range.start]);
+                writer.raw(value);
+                from = range.end;
             }
-            out = writer.finish();
+            writer.raw(&base[from..self.base.end()]);
         }
-        Ok(Some(out.into()))
+        added.iter().filter(|(_, value)| !small(value)).for_each(|(name, value)| writer.member(name, value));
+        Ok(Some(writer.finish().into()))
     }
 
     fn merged_reserved(&mut self, names: &[String]) -> Map<String, Value> {

@@ -7,7 +7,6 @@ use super::data::Data;
 use super::log::Change;
 use super::state::{Plan, Stored, in_scope_of};
 use crate::backend::SessionBackend;
-use crate::clock::{Now, Timestamp};
 use crate::config::AtLimit;
 use crate::error::{ErrorKind, Result, SessionError};
 use crate::key::SessionKey;
@@ -100,18 +99,17 @@ impl<B: SessionBackend> Session<B> {
 
     fn install(&self, key: &SessionKey, record: Record) -> Result<Loaded> {
         let stored = Stored::from(&record);
-        let now = self.now();
         let config = &self.0.config;
         let Ok(data) = Data::over(record.payload, record.owner, config.format) else {
             return Ok(Loaded::Damaged);
         };
         let mut state = self.state();
         let logs = state.data.logs().to_vec();
-        state.data = if logs.is_empty() { data } else { data.with_logs(logs, Now::At(now))? };
+        state.data = if logs.is_empty() { data } else { data.with_logs(logs, self.lazy_now())? };
         state.stored = Some(stored);
-        if self.is_over(&mut state, stored, now) {
+        if self.is_over(&mut state, stored) {
             let logs = state.data.logs().to_vec();
-            state.data = Data::new(config.format).with_logs(logs, Now::At(now))?;
+            state.data = Data::new(config.format).with_logs(logs, self.lazy_now())?;
             state.stored = None;
             return Ok(Loaded::Over);
         }
@@ -122,11 +120,16 @@ impl<B: SessionBackend> Session<B> {
     }
 
     /// Whether limits that became shorter since the last save have ended it.
-    fn is_over(&self, state: &mut super::state::State, stored: Stored, now: Timestamp) -> bool {
+    fn is_over(&self, state: &mut super::state::State, stored: Stored) -> bool {
         let config = &self.0.config;
-        let old = config.timeouts.absolute.is_some_and(|absolute| stored.created_at + absolute <= now);
-        // The usual session is young; only of an old one the policy must be read.
-        old && state.ends(config, stored.accessed_at.min(now)).is_some_and(|at| at <= now)
+        let within =
+            |absolute: Duration| stored.expires_at.is_some_and(|end| end <= stored.created_at + absolute);
+        // What the backend still returns within the limit is not over. The usual session needs no look at the clock.
+        if config.timeouts.absolute.is_none_or(within) {
+            return false;
+        }
+        let now = self.now();
+        state.ends(config, stored.accessed_at.min(now)).is_some_and(|at| at <= now)
     }
 
     /// Saves until it is done, refused or out of time. The caller holds the gate.

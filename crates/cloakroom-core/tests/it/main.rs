@@ -4,6 +4,9 @@
 mod dictionary;
 mod expiry;
 mod fault;
+mod feature_event;
+mod feature_name;
+mod feature_record;
 mod format;
 mod key;
 mod owner;
