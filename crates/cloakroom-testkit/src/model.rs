@@ -30,7 +30,7 @@ impl Model {
         self.records.get(&at).filter(|record| !record.is_expired(now))
     }
 
-    fn live(&self, at: Slot, now: Timestamp) -> Option<&Record> {
+    pub(crate) fn live(&self, at: Slot, now: Timestamp) -> Option<&Record> {
         self.read(at, now).filter(|record| record.is_live())
     }
 
@@ -129,10 +129,6 @@ impl Model {
         true
     }
 
-    pub(crate) fn remove(&mut self, at: Slot, now: Timestamp) -> bool {
-        self.live(at, now).is_some() && self.records.remove(&at).is_some()
-    }
-
     /// The live records that a filter means. `matches` says whether a slot's id and scope are meant.
     pub(crate) fn matching(
         &self,
@@ -144,10 +140,12 @@ impl Model {
         found.map(|(slot, record)| (*slot, record.clone())).collect()
     }
 
-    pub(crate) fn forget(&mut self, slots: impl IntoIterator<Item = Slot>) {
-        for slot in slots {
-            self.records.remove(&slot);
-        }
+    /// After a removal: nothing is there, or the tombstone that the backend left.
+    pub(crate) fn remove_to(&mut self, at: Slot, left: Option<Record>) {
+        match left {
+            None => self.records.remove(&at),
+            Some(tombstone) => self.records.insert(at, tombstone),
+        };
     }
 
     /// How many a sweep may delete.

@@ -4,7 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cloakroom_core::{
     Capability, Entry, ErrorKind, Filter, KeyKind, ManualClock, Owner, Record, Removal, Result, Scope,
-    SessionBackend, SessionBackendExt, SessionKey, SharedBackend, Timestamp, Write,
+    SessionBackend, SessionBackendExt, SessionKey, SharedBackend, State, Timestamp, Write,
 };
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -91,6 +91,16 @@ impl Subject {
 
     pub(crate) async fn read(&self, key: &SessionKey) -> Option<Record> {
         self.backend.read(key).await.unwrap_or_else(|error| panic!("read: {error}"))
+    }
+
+    /// Whether a live record is there. What was removed may leave a tombstone, as long as nothing lives.
+    pub(crate) async fn lives(&self, key: &SessionKey) -> bool {
+        self.read(key).await.is_some_and(|record| record.is_live())
+    }
+
+    /// A record as a reader sees it, but for the tombstone of a removal: there is nothing any more.
+    pub(crate) async fn alive(&self, key: &SessionKey) -> Option<Record> {
+        self.read(key).await.filter(|record| record.state != State::Ended)
     }
 
     /// Writes, and gives the key to use from now on, in the scope of the given one.

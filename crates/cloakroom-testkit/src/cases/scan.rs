@@ -165,7 +165,7 @@ pub async fn count_through_a_life_follows(subject: &Subject) {
     assert_eq!(subject.count(&filter).await, 1, "written over");
     subject.remove(&key).await;
     assert_eq!(subject.count(&filter).await, 0, "removed");
-    subject.write(&key, &record, Write::newer()).await;
+    subject.write(&key, &record, Write::overwrite()).await;
     assert_eq!(subject.count(&filter).await, 1, "stored again");
     let tomb = Record::ended(subject.now(), subject.now() + HOUR);
     subject.write(&key, &tomb, Write::overwrite()).await;

@@ -50,7 +50,7 @@ pub async fn update_removed_gone(subject: &Subject) {
     assert!(subject.remove(&key).await);
     let next = subject.revise(&record, "late");
     assert_eq!(subject.write_err(&key, &next, Write::update(record.version)).await, ErrorKind::Gone);
-    assert_eq!(subject.read(&key).await, None);
+    assert!(!subject.lives(&key).await);
 }
 
 /// An update of an expired session is `Gone`, from its end on, swept or not.
