@@ -5,6 +5,7 @@ mod dictionary;
 mod expiry;
 mod fault;
 mod feature_event;
+mod feature_health;
 mod feature_name;
 mod feature_record;
 mod format;
