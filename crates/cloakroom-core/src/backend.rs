@@ -179,23 +179,34 @@ impl<B: SessionBackend> SessionBackendDyn for B {
 
 /// A backend chosen at run time. It implements [`SessionBackend`], so generic and erased stacks mix; each call costs
 /// one allocation more than on the concrete type.
-pub type SharedBackend = Arc<dyn SessionBackendDyn>;
+///
+/// Made by [`SessionBackendExt::shared`](crate::SessionBackendExt::shared). A type of its own rather than an alias:
+/// through the `dyn` of an alias the compiler cannot see that the futures of a `Session` are `Send`, and no handler
+/// could await them.
+#[derive(Clone, Debug)]
+pub struct SharedBackend(Arc<dyn SessionBackendDyn>);
+
+impl From<Arc<dyn SessionBackendDyn>> for SharedBackend {
+    fn from(backend: Arc<dyn SessionBackendDyn>) -> Self {
+        Self(backend)
+    }
+}
 
 impl SessionBackend for SharedBackend {
     fn capability(&self) -> Capability {
-        (**self).dyn_capability()
+        self.0.dyn_capability()
     }
 
     fn clock(&self) -> &Clock {
-        (**self).dyn_clock()
+        self.0.dyn_clock()
     }
 
     async fn read(&self, key: &SessionKey) -> Result<Option<Record>> {
-        (**self).dyn_read(key).await
+        self.0.dyn_read(key).await
     }
 
     async fn write(&self, key: &SessionKey, record: Record, how: Write) -> Result<SessionKey> {
-        (**self).dyn_write(key, record, how).await
+        self.0.dyn_write(key, record, how).await
     }
 
     async fn rotate(
@@ -205,31 +216,31 @@ impl SessionBackend for SharedBackend {
         record: Record,
         how: Rotate,
     ) -> Result<SessionKey> {
-        (**self).dyn_rotate(old, new, record, how).await
+        self.0.dyn_rotate(old, new, record, how).await
     }
 
     async fn touch(&self, key: &SessionKey, how: Touch) -> Result<Option<SessionKey>> {
-        (**self).dyn_touch(key, how).await
+        self.0.dyn_touch(key, how).await
     }
 
     async fn remove(&self, key: &SessionKey, reason: Removal) -> Result<bool> {
-        (**self).dyn_remove(key, reason).await
+        self.0.dyn_remove(key, reason).await
     }
 
     async fn scan(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page> {
-        (**self).dyn_scan(filter, after, limit).await
+        self.0.dyn_scan(filter, after, limit).await
     }
 
     async fn count(&self, filter: &Filter) -> Result<u64> {
-        (**self).dyn_count(filter).await
+        self.0.dyn_count(filter).await
     }
 
     async fn remove_all(&self, filter: &Filter, reason: Removal) -> Result<u64> {
-        (**self).dyn_remove_all(filter, reason).await
+        self.0.dyn_remove_all(filter, reason).await
     }
 
     async fn sweep(&self, limit: usize) -> Result<u64> {
-        (**self).dyn_sweep(limit).await
+        self.0.dyn_sweep(limit).await
     }
 }
 

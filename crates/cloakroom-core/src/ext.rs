@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::backend::{BackendLayer, SessionBackend, SharedBackend};
+use crate::backend::{BackendLayer, SessionBackend, SessionBackendDyn, SharedBackend};
 use crate::clock::Now;
 use crate::error::{ErrorKind, Result, SessionError};
 use crate::format::Format;
@@ -96,12 +97,15 @@ pub trait SessionBackendExt: SessionBackend {
         layer.layer(self)
     }
 
-    /// Erases the type, for a choice at run time.
+    /// Erases the type, for a choice at run time. What is erased already stays as it is.
     fn shared(self) -> SharedBackend
     where
         Self: Sized,
     {
-        Arc::new(self)
+        match (&self as &dyn Any).downcast_ref::<SharedBackend>() {
+            Some(shared) => shared.clone(),
+            None => SharedBackend::from(Arc::new(self) as Arc<dyn SessionBackendDyn>),
+        }
     }
 
     /// Whether the backend answers: reads an id that was never issued. One call.
