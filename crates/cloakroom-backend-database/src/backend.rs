@@ -21,6 +21,8 @@ use crate::schema;
 const BATCH: usize = 1000;
 /// How often an operation gives way to others before it gives up; within its time in any case.
 const ATTEMPTS: u32 = 60;
+/// How often a broken connection is replaced. One that just came back to the pool may be dead as well.
+const REPLACEMENTS: u32 = 3;
 
 /// Sessions in a SQL database. Cheap to clone; clones share the connections.
 ///
@@ -122,16 +124,16 @@ impl DatabaseSessionBackend {
 
     /// Runs an operation until it succeeds, fails for good or its time is over.
     ///
-    /// A broken connection is replaced once: idle ones die unnoticed. `again` tells the attempt that an earlier one
+    /// A broken connection is replaced: idle ones die unnoticed. `again` tells the attempt that an earlier one
     /// may have taken effect; it then settles that by the version it finds.
     async fn attempt<T, F>(&self, operation: &'static str, run: impl Fn(bool) -> F) -> Result<T>
     where
         F: Future<Output = Result<T, Trouble>>,
     {
         let attempts = async {
-            let (mut again, mut contended) = (false, 0);
+            let (mut lost, mut contended) = (0, 0);
             loop {
-                let trouble = match run(again).await {
+                let trouble = match run(lost > 0).await {
                     Ok(done) => return Ok(done),
                     Err(trouble) => trouble,
                 };
@@ -140,9 +142,9 @@ impl DatabaseSessionBackend {
                         contended += 1;
                         tokio::time::sleep(jitter(contended)).await;
                     }
-                    Some(Failure::Lost) if !again => {
+                    Some(Failure::Lost) if lost < REPLACEMENTS => {
                         tracing::debug!(operation, "a database connection broke, trying another one");
-                        again = true;
+                        lost += 1;
                     }
                     _ => return Err(trouble.into_session(operation)),
                 }

@@ -14,6 +14,7 @@ use crate::error::{map, refuse};
 const SCHEMES: [&str; 5] = ["sqlite", "postgres", "postgresql", "mysql", "mariadb"];
 const DEFAULT_TABLE: &str = "cloakroom_session";
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 const DEFAULT_CONNECTIONS: u32 = 10;
 const DEFAULT_MAX_PAYLOAD: usize = 16 << 20;
 /// What a packet holds beside the payload, generously.

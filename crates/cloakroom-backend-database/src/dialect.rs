@@ -14,7 +14,7 @@ const MAX_NAME_LENGTH: usize = 48;
 pub enum Dialect {
     /// SQLite 3.35 and later.
     Sqlite,
-    /// PostgreSQL 12 and later, and what is compatible with it.
+    /// PostgreSQL 12 and later.
     Postgres,
     /// MySQL 8.0 and MariaDB 10.6, and later.
     MySql,
@@ -335,7 +335,7 @@ impl Statements {
                 "UPDATE {table} SET {set} WHERE {current} AND {UNEXPIRED} AND owner {} ?",
                 syntax.same
             )),
-            rotate: write(move_to.clone()),
+            rotate: write(move_to),
             rotate_with_trail,
             remove_expired: write(format!(
                 "DELETE FROM {table} WHERE scope = ? AND id = ? AND expires_at <= ?"

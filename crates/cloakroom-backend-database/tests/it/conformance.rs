@@ -1,14 +1,11 @@
 //! The whole contract, on every database.
 
-#[cfg(feature = "sqlite")]
 cloakroom_testkit::conformance!(sqlite_memory, |clock| crate::place::backend("sqlite::memory:", clock));
 
-#[cfg(feature = "sqlite")]
 cloakroom_testkit::conformance!(sqlite_file, |clock| async move {
     crate::place::backend(&crate::place::file_url(), clock).await
 });
 
-#[cfg(feature = "postgres")]
 cloakroom_testkit::conformance!(
     postgres,
     optional
@@ -16,7 +13,6 @@ cloakroom_testkit::conformance!(
         | async move { Some(crate::place::backend(&crate::place::postgres_url().await?, clock).await) }
 );
 
-#[cfg(feature = "mysql")]
 cloakroom_testkit::conformance!(
     mariadb,
     optional

@@ -1,7 +1,13 @@
-//! The integration tests of the database backend.
+//! The integration tests of the database backend. They are compiled with all drivers.
+#![cfg(all(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod conformance;
-#[cfg(feature = "postgres")]
+mod content;
 mod custom;
+mod outage;
 mod place;
+mod proxy;
+mod schema;
+mod sqlite;
 mod watched;

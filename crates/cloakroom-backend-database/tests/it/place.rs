@@ -36,16 +36,16 @@ pub(crate) fn own_name() -> String {
     format!("{PREFIX}{}", std::process::id())
 }
 
-/// Those of processes that are over.
+/// Those of processes that are over, one that had our number included.
 fn stale(names: Vec<String>) -> impl Iterator<Item = String> {
     names.into_iter().filter(|name| {
         let process = name.strip_prefix(PREFIX).and_then(|process| process.parse::<u32>().ok());
-        process.is_some_and(|process| !std::path::Path::new(&format!("/proc/{process}")).exists())
+        let over = |process| !std::path::Path::new(&format!("/proc/{process}")).exists();
+        process.is_some_and(|process| process == std::process::id() || over(process))
     })
 }
 
 /// The URL of PostgreSQL with the process's own schema first in the search path.
-#[cfg(feature = "postgres")]
 pub(crate) async fn postgres_url() -> Option<String> {
     use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -67,7 +67,6 @@ pub(crate) async fn postgres_url() -> Option<String> {
 }
 
 /// The URL of MariaDB with the process's own database.
-#[cfg(feature = "mysql")]
 pub(crate) async fn mariadb_url() -> Option<String> {
     use sqlx::{AssertSqlSafe, Connection, MySqlConnection};
 
@@ -94,11 +93,8 @@ pub(crate) async fn mariadb_url() -> Option<String> {
 /// Every database there is, by name.
 pub(crate) async fn urls() -> Vec<(&'static str, String)> {
     let mut urls = Vec::new();
-    #[cfg(feature = "sqlite")]
     urls.push(("SQLite", file_url()));
-    #[cfg(feature = "postgres")]
     urls.extend(postgres_url().await.map(|url| ("PostgreSQL", url)));
-    #[cfg(feature = "mysql")]
     urls.extend(mariadb_url().await.map(|url| ("MariaDB", url)));
     urls
 }

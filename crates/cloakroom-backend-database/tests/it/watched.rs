@@ -202,21 +202,17 @@ async fn write_answer_lost_settled_by_the_version() {
         lose();
         let stale = backend.write(&to, next(&third), Write::update(first.version)).await.unwrap_err();
         assert_eq!(stale.kind(), ErrorKind::Unavailable, "{name}");
-        // The second loss in a row is reported.
         lose();
         backend.remove(&to, Removal::Flushed).await.unwrap();
         assert_eq!(backend.read(&to).await.unwrap(), None, "{name}");
     }
 }
 
-/// Deadlocks and the like are tried again, but not for ever.
 #[tokio::test]
-async fn limits_many_creators_lock_rows_stay_bounded() {
+async fn limits_200_creators_of_40_owners_exact() {
     for (name, url) in place::urls().await {
         let manual = ManualClock::new();
-        let table = place::table();
-        let builder = DatabaseSessionBackend::builder(&url).with_table(&table).with_clock(manual.clock());
-        let backend = place::ready(builder).await;
+        let backend = place::backend(&url, manual.clock()).await;
         let owners: Vec<Owner> = (0..40).map(|n| Owner::parse(&format!("user:{n}")).unwrap()).collect();
         let limits = Limits::none().with_per_owner(2);
         let creates = (0..200).map(|n| {
