@@ -4,7 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cloakroom_core::{
     Capability, Entry, ErrorKind, Filter, KeyKind, ManualClock, Owner, Record, Removal, Result, Scope,
-    SessionBackend, SessionBackendExt, SessionKey, SharedBackend, State, Timestamp, Write,
+    SessionBackend, SessionBackendExt, SessionKey, SharedBackend, State, Timestamp, Version, Write,
 };
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -108,6 +108,20 @@ impl Subject {
         let returned = self.backend.write(key, record.clone(), how).await;
         let returned = returned.unwrap_or_else(|error| panic!("write {:?}: {error}", how.mode));
         key.scope().map_or_else(|| returned.clone(), |scope| returned.scoped(scope))
+    }
+
+    /// Updates, and gives the key to use from now on; `None` where a backend without versions does not support it.
+    pub(crate) async fn update(
+        &self,
+        key: &SessionKey,
+        next: &Record,
+        expected: Version,
+    ) -> Option<SessionKey> {
+        match self.backend.write(key, next.clone(), Write::update(expected)).await {
+            Ok(new) => Some(key.scope().map_or_else(|| new.clone(), |scope| new.scoped(scope))),
+            Err(error) if error.kind() == ErrorKind::Unsupported && !self.capability.versioned => None,
+            Err(error) => panic!("update: {error}"),
+        }
     }
 
     pub(crate) async fn write_err(&self, key: &SessionKey, record: &Record, how: Write) -> ErrorKind {

@@ -85,7 +85,7 @@ macro_rules! __cloakroom_cases {
             remove_all_many_every_one 6 [Enumerable Revocable]
             sweep_expired_in_batches_counted 6 [Stored]
             sweep_live_stays 6 [Stored]
-            sweep_extended_stays 6 [Stored]
+            sweep_extended_stays 6 [Stored Versioned]
             sweep_many_every_one 6 [Stored]
             scan_in_pages_complete_without_duplicates 6 [Enumerable]
             scan_while_written_complete_without_duplicates 6 [Enumerable Revocable Versioned]

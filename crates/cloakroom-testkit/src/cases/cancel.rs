@@ -266,7 +266,9 @@ async fn cut_reading<'a, T>(
     call: impl Fn() -> BoxFuture<'a, cloakroom_core::Result<T>>,
 ) {
     for polls in 1..=MAX_POLLS {
+        let there = subject.read(key).await;
         let finished = cut(call(), polls).await;
+        assert_eq!(subject.read(key).await, there, "an answer that was meant for another");
         assert_usable(subject, key).await;
         if let Some(finished) = finished {
             finished

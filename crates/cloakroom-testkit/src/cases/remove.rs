@@ -85,6 +85,7 @@ pub async fn remove_then_store_starts_afresh(subject: &Subject) {
     let key = subject.create(&subject.owned("user:1")).await;
     subject.remove(&key).await;
     let record = subject.record("fresh");
+    assert!(!subject.lives(&key).await);
     let how = if subject.read(&key).await.is_none() { Write::create() } else { Write::overwrite() };
     subject.write(&key, &record, how).await;
     assert_eq!(subject.read(&key).await, Some(record));

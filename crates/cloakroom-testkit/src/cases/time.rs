@@ -52,15 +52,20 @@ pub async fn time_stepping_back_ends_as_promised(subject: &Subject) {
     subject.clock().step_back(HOUR);
     assert_eq!(subject.read(&key).await.as_ref(), Some(&record), "created in the future");
     subject.sweep(100).await;
-    let next = subject.revise(&record, "next");
+    let mut next = subject.revise(&record, "next");
     assert!(next.version > record.version, "versions go up whatever the clock does");
-    let key = subject.write(&key, &next, Write::update(record.version)).await;
+    let mut key = key;
+    match subject.update(&key, &next, record.version).await {
+        Some(updated) => key = updated,
+        None => next = record,
+    }
     assert_eq!(subject.read(&key).await.as_ref(), Some(&next));
     let earlier = subject.now() + SECOND;
     let touched = subject.backend().touch(&key, Touch::new(next.version, earlier)).await.expect("touch");
     let key = touched.expect("a live record was touched");
     assert_eq!(subject.read(&key).await.and_then(|read| read.expires_at), Some(end), "a touch only extends");
     let short = subject.create(&subject.record("{}").with_expires_at(Some(earlier))).await;
+    assert!(subject.read(&short).await.is_some(), "made after the step back, it lives a second");
     subject.advance(SECOND);
     assert_eq!(subject.read(&short).await, None, "it ends by the clock that it was made by");
     subject.clock().set(end - Duration::from_millis(1));
@@ -86,6 +91,7 @@ pub async fn time_from_the_given_clock_everywhere(subject: &Subject) {
     assert!(subject.read(&key).await.is_some(), "twenty years back");
     let short = subject.owned("user:1").with_expires_at(Some(subject.now() + SECOND));
     let ended = subject.create(&short).await;
+    assert_eq!(subject.read(&ended).await, Some(short), "made twenty years ago, a second before its end");
     subject.advance(SECOND);
     assert_eq!(subject.read(&ended).await, None, "ended twenty years ago");
     if subject.capability().enumerable {
