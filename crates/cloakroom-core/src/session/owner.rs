@@ -163,7 +163,8 @@ pub(crate) async fn revoke<B: SessionBackend>(
 impl<B: SessionBackend> Session<B> {
     fn own(&self) -> Result<(Owner, Option<Scope>, Option<SessionId>)> {
         self.require_loaded("sessions")?;
-        let state = self.state();
+        let mut state = self.state();
+        state.accessed = true;
         let owner = state.data.owner().cloned().ok_or_else(|| {
             SessionError::new(ErrorKind::InvalidKey, "sessions").with_message("the session has no owner")
         })?;
