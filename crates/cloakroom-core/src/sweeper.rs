@@ -70,7 +70,7 @@ impl<B: SessionBackend> Sweeper<B> {
         self
     }
 
-    /// Sweeps for ever. Dropping the future stops it, at a boundary between batches.
+    /// Sweeps for ever. Dropping the future stops it, also within a batch.
     pub async fn run(self) {
         loop {
             tokio::time::sleep(self.pause()).await;
