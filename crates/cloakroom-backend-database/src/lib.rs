@@ -8,7 +8,9 @@ mod dialect;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod driver;
 mod error;
+mod row;
 mod schema;
+mod write;
 
 pub use backend::DatabaseSessionBackend;
 pub use builder::DatabaseBuilder;

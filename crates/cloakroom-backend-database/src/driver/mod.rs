@@ -214,7 +214,8 @@ macro_rules! driver {
                 }
                 let Some(mut connection) = self.connection.take() else { return };
                 if $discard {
-                    connection.close_on_drop();
+                    // At once: to take leave of a server that does not answer holds the place too.
+                    drop(connection.detach());
                 } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                     let turn = self.turn.take();
                     runtime.spawn(async move {

@@ -10,7 +10,8 @@ use futures_util::future::join_all;
 use crate::place;
 use crate::proxy::{Mode, Proxy};
 
-const TIMEOUT: Duration = Duration::from_secs(1);
+/// Enough for eight logins on a loaded machine.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 async fn served() -> Vec<(&'static str, String)> {
     place::urls().await.into_iter().filter(|(name, _)| *name != "SQLite").collect()
