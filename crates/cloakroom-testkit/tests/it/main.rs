@@ -5,6 +5,8 @@ use cloakroom_testkit::{Faulty, Spy};
 
 mod broken;
 mod self_test;
+mod service;
+mod spying;
 
 cloakroom_testkit::conformance!(memory, |clock| async move { InMemorySessionBackend::with_clock(clock) });
 
