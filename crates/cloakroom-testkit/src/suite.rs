@@ -106,9 +106,12 @@ impl Case {
     /// When the subject fails, or hangs.
     pub async fn check(&self, subject: &Subject) {
         let checked = async {
-            match self.needs.iter().find(|need| !need.is_met(subject)) {
-                None => (self.body)(subject).await,
-                Some(need) => need.check_refusal(subject).await,
+            let unmet: Vec<Need> = self.needs.iter().copied().filter(|need| !need.is_met(subject)).collect();
+            if unmet.is_empty() {
+                return (self.body)(subject).await;
+            }
+            for need in unmet {
+                need.check_refusal(subject).await;
             }
         };
         let patience = if full() { PATIENCE * 10 } else { PATIENCE };

@@ -4,6 +4,7 @@ use cloakroom_testkit::core::{InMemorySessionBackend, SessionBackendExt};
 use cloakroom_testkit::{Faulty, Spy};
 
 mod broken;
+mod sealed;
 mod self_test;
 mod service;
 mod spying;
