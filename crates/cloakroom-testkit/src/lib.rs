@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 pub mod cases;
-mod erased;
 mod faulty;
 mod model;
 mod operation;

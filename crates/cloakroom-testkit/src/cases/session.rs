@@ -1,24 +1,21 @@
-use cloakroom_core::{ErrorKind, SessionBackend, SessionKey};
+use cloakroom_core::{ErrorKind, Session, SessionBackend, SessionKey, SharedBackend};
 use futures_util::FutureExt;
 
-use crate::erased::Erased;
 use crate::race::{rounds, together};
 use crate::subject::Subject;
 use crate::suite::full;
 
-type Session = cloakroom_core::Session<Erased>;
-
 const REQUESTS: u64 = 64;
 
 /// What a request does: opens the session of its key anew and loads it.
-async fn open(backend: &Erased, key: &SessionKey) -> Session {
+async fn open(backend: &SharedBackend, key: &SessionKey) -> Session {
     let session = Session::with_key(backend.clone(), key.clone());
     session.load().await.unwrap_or_else(|error| panic!("load: {error}"));
     session
 }
 
 async fn start(subject: &Subject) -> SessionKey {
-    let session = Session::new(Erased(subject.backend().clone()));
+    let session = Session::new(subject.backend().clone());
     session.set("began", true).expect("a bool can be stored");
     session.save().await.unwrap_or_else(|error| panic!("first save: {error}"));
     session.key().expect("a saved session has a key")
@@ -48,7 +45,7 @@ pub async fn session_fields_and_counter_nothing_lost(subject: &Subject) {
     let turns = if full() || !subject.capability().shared { 100 } else { 10 };
     let key = start(subject).await;
     together((0..REQUESTS).map(|request| {
-        let (backend, key) = (Erased(subject.backend().clone()), key.clone());
+        let (backend, key) = (subject.backend().clone(), key.clone());
         async move {
             for turn in 1..=turns {
                 let session = open(&backend, &key).await;
@@ -59,7 +56,7 @@ pub async fn session_fields_and_counter_nothing_lost(subject: &Subject) {
         }
     }))
     .await;
-    let session = open(&Erased(subject.backend().clone()), &key).await;
+    let session = open(subject.backend(), &key).await;
     let count = session.get::<u64>("count").expect("get");
     assert_eq!(count, Some(REQUESTS * turns), "counts were lost, or counted twice");
     for request in 0..REQUESTS {
@@ -74,7 +71,7 @@ pub async fn session_logout_against_save_nothing_lives(subject: &Subject) {
         let key = start(subject).await;
         let mut tasks = Vec::new();
         for request in 0..4 {
-            let session = open(&Erased(subject.backend().clone()), &key).await;
+            let session = open(subject.backend(), &key).await;
             tasks.push(
                 async move {
                     session.set("late", request).expect("set");
@@ -83,7 +80,7 @@ pub async fn session_logout_against_save_nothing_lives(subject: &Subject) {
                 .boxed(),
             );
         }
-        let leaving = open(&Erased(subject.backend().clone()), &key).await;
+        let leaving = open(subject.backend(), &key).await;
         tasks.push(
             async move { leaving.flush().await.unwrap_or_else(|error| panic!("flush: {error}")) }.boxed(),
         );
@@ -97,11 +94,11 @@ pub async fn session_logout_against_save_nothing_lives(subject: &Subject) {
 pub async fn session_logout_against_cycle_nothing_lives(subject: &Subject) {
     for round in rounds(50) {
         let key = start(subject).await;
-        let renewing = open(&Erased(subject.backend().clone()), &key).await;
+        let renewing = open(subject.backend(), &key).await;
         let leaving = if round % 2 == 0 {
-            open(&Erased(subject.backend().clone()), &key).await
+            open(subject.backend(), &key).await
         } else {
-            Session::with_key(Erased(subject.backend().clone()), key.clone())
+            Session::with_key(subject.backend().clone(), key.clone())
         };
         let renewed = renewing.clone();
         let cycle = async move {
@@ -123,7 +120,7 @@ pub async fn session_logout_against_cycle_nothing_lives(subject: &Subject) {
 /// A logout with the first key of a session that was renewed twice ends it.
 pub async fn session_logout_after_two_cycles_ends(subject: &Subject) {
     let first = start(subject).await;
-    let session = open(&Erased(subject.backend().clone()), &first).await;
+    let session = open(subject.backend(), &first).await;
     for _ in 0..2 {
         session.cycle_key().await.unwrap_or_else(|error| panic!("cycle_key: {error}"));
     }
@@ -131,7 +128,7 @@ pub async fn session_logout_after_two_cycles_ends(subject: &Subject) {
     assert!(last != first);
     assert_over(subject, &first).await;
     assert!(subject.backend().read(&last).await.expect("read").is_some_and(|record| record.is_live()));
-    let leaving = Session::with_key(Erased(subject.backend().clone()), first);
+    let leaving = Session::with_key(subject.backend().clone(), first);
     leaving.flush().await.unwrap_or_else(|error| panic!("flush: {error}"));
     assert_over(subject, &last).await;
     assert_eq!(subject.count_live().await, 0);
