@@ -25,22 +25,52 @@ pub enum SessionRejection {
 
 impl IntoResponse for SessionRejection {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         match self {
             Self::NoLayer => {
                 tracing::error!(target: "cloakroom", "no SessionLayer of this backend type is around the handler");
+                answer(StatusCode::INTERNAL_SERVER_ERROR, None, FAILED)
             }
-            Self::Load(error) => {
-                tracing::error!(target: "cloakroom", %error, "loading the session failed");
-                if error.kind() == ErrorKind::Unavailable {
-                    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-                    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-                }
-            }
+            Self::Load(error) => error.into_response(),
         }
-        response
     }
+}
+
+const FAILED: &str = "Your session could not be used.";
+
+/// So that handlers can return it with `?`: 503 with `Retry-After` for what may work a little later, 409 for a session
+/// that ended meanwhile, else 500. The text tells nothing of the error; the log does.
+impl IntoResponse for SessionError {
+    fn into_response(self) -> Response {
+        let (status, retry_after, text) = match self.kind() {
+            ErrorKind::Unavailable => {
+                let text = "Sessions cannot be reached at the moment. Please try again shortly.";
+                (StatusCode::SERVICE_UNAVAILABLE, Some("5"), text)
+            }
+            ErrorKind::Conflict => {
+                let text = "Your session is being changed by other requests. Please try again.";
+                (StatusCode::SERVICE_UNAVAILABLE, Some("1"), text)
+            }
+            ErrorKind::Gone => {
+                let text = "Your session ended while this request was under way. Please sign in again.";
+                (StatusCode::CONFLICT, None, text)
+            }
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, None, FAILED),
+        };
+        tracing::error!(target: "cloakroom", error = %self, "a request failed over its session");
+        answer(status, retry_after, text)
+    }
+}
+
+fn answer(status: StatusCode, retry_after: Option<&'static str>, text: &'static str) -> Response {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(seconds) = retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+    }
+    response
 }
 
 async fn session<B: SessionBackend>(parts: &Parts) -> Result<Session<B>, SessionRejection> {
