@@ -5,8 +5,9 @@ use std::hint::black_box;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use cloakroom_bench::data::{Large, Payload, Small, WANTED, json_size};
+use cloakroom_bench::data::{Large, Nested, Payload, Small, WANTED, json_size};
 use cloakroom_bench::run::{Outcome, concurrent, one_thread, sequential, two_workers};
+use cloakroom_bench::service;
 use cloakroom_bench::store::{Cloakroom, Ruts, SESSIONS, Store, TowerSessions};
 use cloakroom_bench::{Bar, Cell, Measure, Report, Role, alloc};
 use tokio::runtime::Runtime;
@@ -85,6 +86,50 @@ fn contend<'a, S: Store, P: Payload>(cell: Cell<'a>, rt: &'a Runtime, tasks: u64
     cell.add(S::NAME, S::ROLE, round)
 }
 
+/// What hands out its session in requests only runs as a bare service without a router.
+fn inside<'a, P: Payload>(
+    cell: Cell<'a>,
+    rt: &'a Runtime,
+    tasks: u64,
+    work: Work,
+    name: &str,
+    make: impl Fn() -> service::Sessions + 'a,
+) -> Cell<'a> {
+    let service = make();
+    let cookies = rt.block_on(service.sessions());
+    let path = match work {
+        Work::Load => "/read",
+        Work::Change => "/increment",
+        Work::Create => "/create",
+    };
+    let round = move |ops: u64| {
+        let batch = if matches!(work, Work::Create) { BATCH.min(ops) } else { ops };
+        let mut sum = Measure { time: std::time::Duration::ZERO, allocations: 0 };
+        let batches = ops.div_ceil(batch);
+        for _ in 0..batches {
+            let service = if matches!(work, Work::Create) { make() } else { service.clone() };
+            let cookies = cookies.clone();
+            let send = move |index: usize| {
+                let cookie = (path != "/create").then(|| cookies[index % SESSIONS].clone());
+                let service = service.clone();
+                async move { service.send(path, cookie.as_ref()).await }
+            };
+            let measure = match tasks {
+                1 => sequential(rt, batch, send),
+                _ => concurrent(rt, tasks, batch, move |task, _| send(task)),
+            };
+            sum.time += measure.time;
+            sum.allocations += measure.allocations;
+        }
+        let done = batches * batch;
+        Measure {
+            time: sum.time.mul_f64(ops as f64 / done as f64),
+            allocations: sum.allocations * ops / done,
+        }
+    };
+    cell.add(name, Role::Peer, round)
+}
+
 fn cells<P: Payload>(report: &mut Report, bar: f64) {
     for tasks in [1, TASKS] {
         let rt = if tasks == 1 { one_thread() } else { two_workers() };
@@ -101,6 +146,9 @@ fn cells<P: Payload>(report: &mut Report, bar: f64) {
             let cell = contend::<Cloakroom, P>(cell, &rt, tasks, work);
             let cell = contend::<TowerSessions, P>(cell, &rt, tasks, work);
             let cell = contend::<Ruts, P>(cell, &rt, tasks, work);
+            let cell = inside::<P>(cell, &rt, tasks, work, "ruts (in its layer)", || service::ruts::<P>());
+            let axum = || service::axum_session::<P>(&rt);
+            let cell = inside::<P>(cell, &rt, tasks, work, "axum_session (in its layer)", axum);
             report.compare(&name, &cell.run(), Bar::AtMost(bar));
         }
     }
@@ -193,6 +241,7 @@ fn main() {
     assert!(alloc::allocations() > 0, "allocations are counted");
     cells::<Small>(&mut report, 0.5);
     cells::<Large>(&mut report, 1.0);
+    cells::<Nested>(&mut report, 1.0);
     gain(&mut report);
     report.finish();
 }

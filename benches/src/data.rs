@@ -24,6 +24,8 @@ pub trait Payload: Clone + Send + Sync + 'static {
     const NAME: &'static str;
 
     fn make() -> Self;
+    /// One for all, for handlers.
+    fn make_once() -> &'static Self;
     fn fill<S: Sink + Send>(&self, sink: &mut S) -> impl Future<Output = ()> + Send;
     /// Makes another value of the wanted field.
     fn change(wanted: &mut Self::Wanted);
@@ -32,8 +34,8 @@ pub trait Payload: Clone + Send + Sync + 'static {
 /// About 460 bytes of JSON: numbers, short strings, a flag, a list and a map.
 #[derive(Clone)]
 pub struct Small {
-    cart: Vec<u32>,
-    stock: BTreeMap<String, u32>,
+    roles: Vec<String>,
+    settings: BTreeMap<String, String>,
 }
 
 impl Payload for Small {
@@ -41,24 +43,38 @@ impl Payload for Small {
     const NAME: &'static str = "460 B";
 
     fn make() -> Self {
-        let stock = [("chair", 3), ("table", 1), ("lamp", 12)];
+        let roles = ["reader", "editor", "reviewer", "billing", "support"];
+        let settings = [
+            ("density", "compact"),
+            ("editor", "vim"),
+            ("font", "serif"),
+            ("landing", "inbox"),
+            ("notify", "daily"),
+            ("sort", "newest"),
+            ("zone", "Europe/London"),
+        ];
         Self {
-            cart: vec![100_231, 100_877, 104_093, 110_002],
-            stock: stock.map(|(name, count)| (name.to_owned(), count)).into(),
+            roles: roles.map(String::from).into(),
+            settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         }
+    }
+
+    fn make_once() -> &'static Self {
+        static ONE: std::sync::OnceLock<Small> = std::sync::OnceLock::new();
+        ONE.get_or_init(Self::make)
     }
 
     async fn fill<S: Sink + Send>(&self, sink: &mut S) {
         sink.put("user_id", &4_211_093_u64).await;
-        sink.put("name", &"Ada Lovelace, Countess of Lovelace").await;
-        sink.put("email", &"ada.lovelace@analytical.example.org").await;
+        sink.put("name", &"Ada Lovelace").await;
+        sink.put("email", &"ada.lovelace@analytical.example").await;
         sink.put("staff", &true).await;
         sink.put(WANTED, &1_000_017_u64).await;
-        sink.put("theme", &"solarized dark, large type").await;
-        sink.put("referrer", &"https://www.example.org/catalogue/furniture/living-room?page=3&sort=newest-first&in-stock=yes&colour=oak").await;
-        sink.put("cart", &self.cart).await;
-        sink.put("stock", &self.stock).await;
-        sink.put("nonce", &"6c1f4c2e9b7d4a58a3de0b1277f9e6d45a0c93b2f60d1e8a7b5c4d3e2f1a0b9c").await;
+        sink.put("theme", &"dark").await;
+        sink.put("locale", &"en-GB").await;
+        sink.put("roles", &self.roles).await;
+        sink.put("settings", &self.settings).await;
+        sink.put("last_seen", &1_790_000_123_456_i64).await;
     }
 
     fn change(wanted: &mut u64) {
@@ -76,33 +92,80 @@ pub struct Item {
     pub stock: u32,
 }
 
-/// About 8 KB of JSON: ten lists of maps.
+fn list(field: u64, length: u64) -> Vec<Item> {
+    let item = |index: u64| Item {
+        id: 1_000_000 + field * 100 + index,
+        name: format!("Wooden chair number {index} of {field}"),
+        tags: vec![String::from("oak"), String::from("indoor")],
+        price: 19.5 + index as f64,
+        stock: (field * 10 + index) as u32,
+    };
+    (0..length).map(item).collect()
+}
+
+const LISTS: [&str; 9] = ["basket", "compared", "delivered", "gifts", "ordered", "returned", "seen", "shared", "wished"];
+
+/// About 8 KB of JSON: nine lists of maps, four before the wanted number and five behind it.
 #[derive(Clone)]
 pub struct Large {
     lists: Vec<(&'static str, Vec<Item>)>,
 }
 
 impl Payload for Large {
-    type Wanted = Vec<Item>;
+    type Wanted = u64;
     const NAME: &'static str = "8 KB";
 
     fn make() -> Self {
-        let names = ["a1", "b2", "c3", "d4", WANTED, "f6", "g7", "h8", "i9", "j10"];
-        let list = |field: u64| {
-            let item = |index: u64| Item {
-                id: 1_000_000 + field * 100 + index,
-                name: format!("Wooden chair number {index} of {field}"),
-                tags: vec![String::from("oak"), String::from("indoor")],
-                price: 19.5 + index as f64,
-                stock: (field * 10 + index) as u32,
-            };
-            (0..8).map(item).collect()
-        };
-        Self { lists: names.into_iter().enumerate().map(|(at, name)| (name, list(at as u64))).collect() }
+        let lists = LISTS.into_iter().zip(0..);
+        Self { lists: lists.map(|(name, at)| (name, list(at, if at < 8 { 9 } else { 8 }))).collect() }
+    }
+
+    fn make_once() -> &'static Self {
+        static ONE: std::sync::OnceLock<Large> = std::sync::OnceLock::new();
+        ONE.get_or_init(Self::make)
     }
 
     async fn fill<S: Sink + Send>(&self, sink: &mut S) {
-        for (name, list) in &self.lists {
+        for (name, list) in &self.lists[..4] {
+            sink.put(name, list).await;
+        }
+        sink.put(WANTED, &1_000_017_u64).await;
+        for (name, list) in &self.lists[4..] {
+            sink.put(name, list).await;
+        }
+    }
+
+    fn change(wanted: &mut u64) {
+        *wanted += 1;
+    }
+}
+
+/// The same, but the wanted field is itself a list of maps of 800 bytes: what is read and written is mostly the value.
+#[derive(Clone)]
+pub struct Nested {
+    rest: Large,
+    wanted: Vec<Item>,
+}
+
+impl Payload for Nested {
+    type Wanted = Vec<Item>;
+    const NAME: &'static str = "8 KB, nested field";
+
+    fn make() -> Self {
+        Self { rest: Large::make(), wanted: list(9, 8) }
+    }
+
+    fn make_once() -> &'static Self {
+        static ONE: std::sync::OnceLock<Nested> = std::sync::OnceLock::new();
+        ONE.get_or_init(Self::make)
+    }
+
+    async fn fill<S: Sink + Send>(&self, sink: &mut S) {
+        for (name, list) in &self.rest.lists[..4] {
+            sink.put(name, list).await;
+        }
+        sink.put(WANTED, &self.wanted).await;
+        for (name, list) in &self.rest.lists[4..] {
             sink.put(name, list).await;
         }
     }

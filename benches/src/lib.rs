@@ -6,6 +6,7 @@
 pub mod alloc;
 pub mod data;
 pub mod run;
+pub mod service;
 pub mod store;
 pub mod table;
 

@@ -168,7 +168,7 @@ impl Sink for RutsHandle {
 impl Store for Ruts {
     type Handle = RutsHandle;
     const NAME: &'static str = "ruts (store alone)";
-    const ROLE: Role = Role::Peer;
+    const ROLE: Role = Role::Shown;
 
     fn empty() -> Self {
         Self { store: Arc::new(ruts_store()), ids: Arc::default() }
