@@ -1,0 +1,71 @@
+use cloakroom_core::{
+    ErrorKind, InMemorySessionBackend, Result, SessionBackendExt, SessionError, SharedBackend,
+};
+
+/// What the features of this crate can connect to: schemes, the feature they need, and whether it is compiled in.
+const KNOWN: [(&[&str], &str, bool); 4] = [
+    (&["memory"], "", true),
+    (&["sqlite"], "sqlite", cfg!(feature = "sqlite")),
+    (&["postgres", "postgresql"], "postgres", cfg!(feature = "postgres")),
+    (&["mysql", "mariadb"], "mysql", cfg!(feature = "mysql")),
+];
+
+/// The backend that a URL names, ready to use: tables of databases are created, or brought up to date.
+///
+/// | URL | feature | backend |
+/// |---|---|---|
+/// | `memory:` | | [`InMemorySessionBackend`] |
+/// | `sqlite:sessions.db`, `sqlite::memory:` | `sqlite` | `DatabaseSessionBackend` |
+/// | `postgres://user:password@host/database`, `postgresql:…` | `postgres` | `DatabaseSessionBackend` |
+/// | `mysql://user:password@host/database`, `mariadb:…` | `mysql` | `DatabaseSessionBackend` |
+///
+/// ```
+/// use cloakroom::SessionBackendExt;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let backend = cloakroom::connect("memory:").await?;
+/// backend.ping().await?;
+/// # Ok::<(), cloakroom::SessionError>(()) }).unwrap();
+/// ```
+///
+/// # Errors
+/// `InvalidConfig` for a scheme that is not known, whose feature is not compiled in, or for what the backend cannot
+/// make sense of; `Unavailable` when it cannot be reached. No error shows anything of the URL, which may hold a
+/// password.
+pub async fn connect(url: &str) -> Result<SharedBackend> {
+    let (scheme, rest) = url.split_once(':').unwrap_or_default();
+    let scheme = scheme.to_ascii_lowercase();
+    let known = KNOWN.iter().find(|(schemes, ..)| schemes.contains(&scheme.as_str()));
+    match known {
+        None => Err(invalid(format!("no backend has such a URL; known are {}", schemes()))),
+        Some((_, feature, false)) => {
+            Err(invalid(format!("cloakroom was built without its feature \"{feature}\"")))
+        }
+        Some(([memory], ..)) if *memory == "memory" => match rest {
+            "" | "//" => Ok(InMemorySessionBackend::new().shared()),
+            _ => Err(invalid("memory: takes nothing behind the colon".to_owned())),
+        },
+        Some(_) => database(url).await,
+    }
+}
+
+#[cfg(feature = "database")]
+async fn database(url: &str) -> Result<SharedBackend> {
+    let backend = cloakroom_backend_database::DatabaseSessionBackend::connect(url).await?;
+    backend.migrate().await?;
+    Ok(backend.shared())
+}
+
+#[cfg(not(feature = "database"))]
+async fn database(_: &str) -> Result<SharedBackend> {
+    Err(invalid("cloakroom was built without its feature \"database\"".to_owned()))
+}
+
+fn schemes() -> String {
+    let all = KNOWN.iter().flat_map(|(schemes, ..)| schemes.iter());
+    all.map(|scheme| format!("{scheme}:")).collect::<Vec<_>>().join(", ")
+}
+
+fn invalid(message: String) -> SessionError {
+    SessionError::new(ErrorKind::InvalidConfig, "connect").with_message(message)
+}

@@ -1,0 +1,38 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod connect;
+
+pub use cloakroom_core::*;
+
+pub use connect::connect;
+
+#[cfg(feature = "middleware")]
+pub use cloakroom_tower::{
+    CookieBuilder, CookieConfig, HeaderConfig, Refusal, ResponseFuture, SameSite, SessionLayer,
+    SessionService, StaleBackend, StoreDown, Transport,
+};
+
+#[cfg(feature = "database")]
+pub use cloakroom_backend_database::{self as database, DatabaseSessionBackend};
+
+/// What most applications import.
+///
+/// ```
+/// use cloakroom::prelude::*;
+///
+/// let session = Session::new(InMemorySessionBackend::new());
+/// assert!(session.is_empty());
+/// ```
+pub mod prelude {
+    pub use cloakroom_core::{
+        ErrorKind, Expiry, Field, InMemorySessionBackend, Session, SessionBackend, SessionBackendExt,
+        SessionConfig, SessionError, SharedBackend, Sweeper, Timeouts, TypedSession,
+    };
+
+    #[cfg(feature = "middleware")]
+    pub use cloakroom_tower::{CookieConfig, SameSite, SessionLayer};
+
+    #[cfg(feature = "database")]
+    pub use cloakroom_backend_database::DatabaseSessionBackend;
+}

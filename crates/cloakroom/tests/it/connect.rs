@@ -1,0 +1,90 @@
+use cloakroom::prelude::*;
+
+async fn message(url: &str) -> String {
+    let error = cloakroom::connect(url).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{error}");
+    let mut shown = format!("{error} {error:?}");
+    let mut source = std::error::Error::source(&error);
+    while let Some(error) = source {
+        shown.push_str(&format!(" {error} {error:?}"));
+        source = error.source();
+    }
+    shown
+}
+
+#[tokio::test]
+async fn connect_to_memory_gives_a_store_of_its_own_each_time() {
+    for url in ["memory:", "MEMORY:", "memory://"] {
+        let backend = cloakroom::connect(url).await.unwrap();
+        backend.save("a", &1, None).await.unwrap();
+        assert_eq!(backend.clone().load::<i32>("a").await.unwrap(), Some(1));
+        let other = cloakroom::connect(url).await.unwrap();
+        assert_eq!(other.load::<i32>("a").await.unwrap(), None);
+    }
+    assert!(message("memory:somewhere").await.contains("nothing behind"));
+}
+
+#[tokio::test]
+async fn connect_to_an_unknown_scheme_lists_the_known_ones_and_shows_no_secret() {
+    for url in
+        ["", "hunter2", "hunter2:x", "mongodb://u:hunter2@h/d", ":hunter2", "postgresql//u:hunter2@h/d"]
+    {
+        let message = message(url).await;
+        assert!(message.contains("memory:, sqlite:, postgres:, postgresql:, mysql:, mariadb:"), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}
+
+#[cfg(not(any(feature = "sqlite", feature = "postgres", feature = "mysql")))]
+#[tokio::test]
+async fn connect_without_the_feature_names_the_feature_and_shows_no_secret() {
+    for (url, feature) in [
+        ("sqlite:hunter2", "\"sqlite\""),
+        ("postgres://u:hunter2@h/d", "\"postgres\""),
+        ("postgresql://u:hunter2@h/d", "\"postgres\""),
+        ("mysql://u:hunter2@h/d", "\"mysql\""),
+        ("mariadb://u:hunter2@h/d", "\"mysql\""),
+    ] {
+        let message = message(url).await;
+        assert!(message.contains(feature) && !message.contains("hunter2"), "{message}");
+    }
+}
+
+// F81
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn connect_to_sqlite_creates_its_tables_and_finds_them_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("sessions.db").display());
+    let backend = cloakroom::connect(&url).await.unwrap();
+    backend.save("a", &1, None).await.unwrap();
+    drop(backend);
+    let backend = cloakroom::connect(&url).await.unwrap();
+    assert_eq!(backend.load::<i32>("a").await.unwrap(), Some(1));
+    assert!(cloakroom::connect("sqlite::memory:").await.unwrap().is_healthy().await);
+}
+
+// F81: every spelling of a scheme that a server's URL may have.
+#[cfg(all(feature = "postgres", feature = "mysql"))]
+#[tokio::test]
+async fn connect_to_a_server_creates_its_tables() {
+    for (service, schemes) in [("postgres", ["postgres", "postgresql"]), ("mariadb", ["mysql", "mariadb"])] {
+        let Some(url) = cloakroom_testkit::service(service) else { continue };
+        let rest = url.split_once(':').unwrap().1;
+        for scheme in schemes {
+            let backend = cloakroom::connect(&format!("{scheme}:{rest}")).await.unwrap();
+            backend.save(&format!("facade {scheme}"), &1, Some(60)).await.unwrap();
+            assert!(backend.exists(&format!("facade {scheme}")).await.unwrap());
+        }
+    }
+}
+
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+#[tokio::test]
+async fn connect_to_a_server_that_is_not_there_shows_no_secret() {
+    for url in ["postgres://u:hunter2@127.0.0.1:1/d", "mysql://u:hunter2@127.0.0.1:1/d"] {
+        if let Err(error) = cloakroom::connect(url).await {
+            assert!(!format!("{error} {error:?} {error:#?}").contains("hunter2"));
+        }
+    }
+}
