@@ -73,7 +73,7 @@ pub trait SessionBackend: Debug + Send + Sync + 'static {
     /// Ends a live record; says whether there was one.
     fn remove(&self, key: &SessionKey, reason: Removal) -> impl Future<Output = Result<bool>> + Send;
 
-    /// A page of at most `limit` live records.
+    /// A page of at most `limit` live records, of at least one where `limit` is 0.
     fn scan(
         &self,
         filter: &Filter,

@@ -387,6 +387,8 @@ impl SessionBackend for InMemorySessionBackend {
         let now = self.0.clock.now();
         let mut owners = lock(&self.0.owners);
         if !how.limits.is_none() {
+            // The state of the old key comes before quotas: nobody makes room for a session that has ended.
+            admit(self.shard_of(from.id).unexpired(&from, now), &record, Mode::Update(how.expected))?;
             self.check_limits(
                 &mut owners,
                 to.scope.as_ref(),
@@ -457,6 +459,7 @@ impl SessionBackend for InMemorySessionBackend {
         let now = self.0.clock.now();
         let after = after.map(|cursor| StoreKey::from_cursor(&cursor)).transpose()?;
         let start = after.as_ref().map_or(0, |key| shard_index(key.id));
+        let limit = limit.max(1);
         let mut entries = Vec::new();
         for (index, shard) in self.0.shards.iter().enumerate().skip(start) {
             let after = after.as_ref().filter(|_| index == start);

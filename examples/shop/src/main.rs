@@ -1,0 +1,98 @@
+//! A small shop: a cart, a visit counter, sign-in, "your devices". Its sessions live in SQLite unless told otherwise,
+//! and survive a restart. `cargo run -p shop`, then open the address it prints.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // A program for the terminal.
+
+mod account;
+mod cart;
+mod options;
+mod page;
+mod site;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use cloakroom::{CookieConfig, SharedBackend, Sweeper};
+use tokio::net::TcpListener;
+
+use options::Options;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).init();
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{}", options::USAGE);
+            return ExitCode::SUCCESS;
+        }
+        Err(problem) => {
+            eprintln!("shop: {problem}\n\n{}", options::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("shop: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+    let backend = cloakroom::connect(&options.backend).await.map_err(explained)?;
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    announce(&options, listener.local_addr()?);
+    let cookie =
+        if options.secure { CookieConfig::default() } else { CookieConfig::insecure_for_development() };
+    let sweeper = Sweeper::new(backend.clone()).with_interval(Duration::from_secs(60)).start();
+    serve(listener, backend, cookie).await?;
+    sweeper.stop().await;
+    println!("Bye. Sessions stay where they are.");
+    Ok(())
+}
+
+async fn serve(listener: TcpListener, backend: SharedBackend, cookie: CookieConfig) -> std::io::Result<()> {
+    let site = site::routes(backend, cookie).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, site).with_graceful_shutdown(told_to_stop()).await
+}
+
+fn announce(options: &Options, address: SocketAddr) {
+    let scheme = if options.secure { "https" } else { "http" };
+    println!("The shop is open at {scheme}://{address}/ (stop it with Ctrl-C)");
+    println!("Sessions are kept in {}", options.backend_for_people());
+    if options.secure {
+        println!("Its cookie is __Host-id with Secure: put a server that speaks TLS in front of it.");
+    } else {
+        println!("Plain HTTP on this machine only: its cookie is named `id` and has no Secure attribute.");
+    }
+}
+
+fn explained(error: cloakroom::SessionError) -> String {
+    use std::error::Error;
+    let cause = error.source().map_or_else(String::new, |source| format!(" ({source})"));
+    format!("cannot use that backend: {error}{cause}")
+}
+
+async fn told_to_stop() {
+    let interrupted = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                () = interrupted => {}
+                _ = terminated.recv() => {}
+            }
+            return;
+        }
+    }
+    interrupted.await;
+}

@@ -1,0 +1,85 @@
+use std::net::SocketAddr;
+
+pub(crate) const USAGE: &str = "\
+Usage: shop [--backend URL] [--listen ADDRESS] [--secure]
+
+  --backend URL      where sessions are kept (default sqlite:shop.db): memory:, sqlite:FILE,
+                     postgres://USER:PASSWORD@HOST/DATABASE, mysql://USER:PASSWORD@HOST/DATABASE
+  --listen ADDRESS   address and port (default 127.0.0.1:3000)
+  --secure           the cookie is __Host-id with Secure, for use behind TLS; needed for any
+                     address but this machine's own";
+
+pub(crate) struct Options {
+    pub(crate) backend: String,
+    pub(crate) listen: SocketAddr,
+    pub(crate) secure: bool,
+}
+
+impl Options {
+    /// `None` when help is asked for.
+    pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
+        let mut options = Self {
+            backend: "sqlite:shop.db".to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
+            secure: false,
+        };
+        let mut arguments = arguments;
+        while let Some(argument) = arguments.next() {
+            let mut value = |what: &str| arguments.next().ok_or_else(|| format!("{what} needs a value"));
+            match argument.as_str() {
+                "--backend" => options.backend = value("--backend")?,
+                "--listen" => {
+                    let address = value("--listen")?;
+                    options.listen = address.parse().map_err(|_| {
+                        format!("{address} is no address with a port, such as 127.0.0.1:3000")
+                    })?;
+                }
+                "--secure" => options.secure = true,
+                "--help" | "-h" => return Ok(None),
+                other => return Err(format!("unknown argument {other}")),
+            }
+        }
+        if !options.secure && !options.listen.ip().is_loopback() {
+            return Err(format!(
+                "{} can be reached from elsewhere, and over plain HTTP anybody on the way could read the cookie; \
+                 give --secure and put a server that speaks TLS in front",
+                options.listen
+            ));
+        }
+        Ok(Some(options))
+    }
+
+    /// The backend without a password.
+    pub(crate) fn backend_for_people(&self) -> String {
+        match (self.backend.split_once("://"), self.backend.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, place))) => format!("{scheme}://…@{place}"),
+            _ => self.backend.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Options;
+
+    fn parse(arguments: &[&str]) -> Result<Option<Options>, String> {
+        Options::parse(arguments.iter().map(ToString::to_string))
+    }
+
+    // ST-44, ST-64
+    #[test]
+    fn plain_http_beyond_this_machine_is_refused() {
+        assert!(parse(&["--listen", "0.0.0.0:80"]).is_err());
+        assert!(parse(&["--listen", "0.0.0.0:80", "--secure"]).is_ok());
+        assert!(parse(&["--listen", "[::1]:8080"]).is_ok());
+        assert!(parse(&["--listen"]).is_err() && parse(&["--nonsense"]).is_err());
+        assert!(parse(&["--help"]).is_ok_and(|options| options.is_none()));
+    }
+
+    #[test]
+    fn password_of_the_backend_is_not_shown() {
+        let options = parse(&["--backend", "postgres://me:secret@host/db"]).ok().flatten();
+        let shown = options.map(|options| options.backend_for_people()).unwrap_or_default();
+        assert_eq!(shown, "postgres://…@host/db");
+    }
+}
