@@ -41,7 +41,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
-    let backend = cloakroom::connect(&options.backend).await.map_err(explained)?;
+    let backend = cloakroom::connect(&options.backend).await.map_err(|error| explained(&error))?;
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
@@ -71,7 +71,7 @@ fn announce(options: &Options, address: SocketAddr) {
     }
 }
 
-fn explained(error: cloakroom::SessionError) -> String {
+fn explained(error: &cloakroom::SessionError) -> String {
     use std::error::Error;
     let cause = error.source().map_or_else(String::new, |source| format!(" ({source})"));
     format!("cannot use that backend: {error}{cause}")
