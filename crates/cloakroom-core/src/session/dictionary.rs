@@ -101,7 +101,6 @@ impl<B: SessionBackend> Session<B> {
         check_name(name)?;
         let format = self.0.config.format;
         let now = self.lazy_now();
-        let change = Arc::new(change);
         loop {
             let (old, generation) = {
                 let mut state = self.state();
@@ -118,7 +117,6 @@ impl<B: SessionBackend> Session<B> {
                 continue;
             }
             let equal = matches!(&old, Some((of, bytes)) if format.same(&value, (*of, bytes)));
-            let change = Arc::clone(&change);
             let apply: Apply = Arc::new(move |old: Option<(Format, &[u8])>| {
                 let old = old.map(|(format, bytes)| format.decode(bytes)).transpose()?;
                 format.encode(&change(old))
