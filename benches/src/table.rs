@@ -86,7 +86,7 @@ impl Report {
         let pairs = ours.rounds.iter().zip(&peer.rounds).map(|(ours, peer)| (ours - off) / (peer - off));
         let usual = median(pairs.collect());
         let (limit, verdict) = match bar {
-            Bar::AtMost(limit) => (format!("≤ {limit}"), if ratio <= limit { "PASS" } else { "MISS" }),
+            Bar::AtMost(limit) => (format!("≤ {limit:.2}"), if ratio <= limit { "PASS" } else { "MISS" }),
             Bar::None => (String::from("–"), ""),
         };
         println!("  ratio {ratio:.2} to {} (median of rounds {usual:.2}), bar {limit} {verdict}", peer.name);
