@@ -5,27 +5,55 @@ use std::time::{Duration, SystemTime};
 use axum::Form;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
-use cloakroom::{Device, ErrorKind, Session, SessionError, SessionHandle, Timestamp};
+use axum::response::{IntoResponse, Response};
+use cloakroom::{Device, Field, Session, SessionError, SessionHandle, Timestamp};
 use serde::Deserialize;
+use subtle::ConstantTimeEq;
 
-use crate::page::{Escaped, sorry};
-use crate::site::{show as page, then};
+use crate::page::{Escaped, Place, notice, page};
+use crate::site::then;
 
-/// Everybody's password: this is a demonstration.
+/// Everybody's password: this is a demonstration. A real site keeps a slow, salted hash for each user.
 const PASSWORD: &str = "demo";
+const NAME: Field<String> = Field::new("name");
+const MONTH: Duration = Duration::from_secs(30 * 86_400);
 
-pub(crate) async fn form(session: Session) -> Result<Html<String>, SessionError> {
-    page(
-        &session,
-        "Sign in",
-        "<section class=\"card\"><form method=\"post\" action=\"/sign-in\">\
-         <label for=\"name\">Name</label><input id=\"name\" name=\"name\" required maxlength=\"40\" autocomplete=\"username\">\
-         <label for=\"password\">Password</label><input id=\"password\" name=\"password\" type=\"password\" required autocomplete=\"current-password\" aria-describedby=\"hint\">\
-         <p id=\"hint\">Any name will do; the password is <b>demo</b>.</p>\
-         <p><label><input type=\"checkbox\" name=\"remember\" value=\"yes\"> Keep me signed in for 30 days</label></p>\
-         <button>Sign in</button></form></section>",
-    )
+/// Who is signed in.
+pub(crate) fn name(session: &Session) -> Result<Option<String>, SessionError> {
+    NAME.get(session)
+}
+
+pub(crate) async fn form(session: Session) -> Result<Response, SessionError> {
+    if session.owner().is_some() {
+        return Ok(then("/devices"));
+    }
+    sign_in_page(&session, None)
+}
+
+/// The form, the second time with what went wrong.
+fn sign_in_page(session: &Session, mistaken: Option<&str>) -> Result<Response, SessionError> {
+    let (alert, invalid) = match mistaken {
+        None => ("", ""),
+        Some(_) => (
+            "<p class=\"notice alert\" role=\"alert\" id=\"mistake\">That name and password do not go together.</p>",
+            " aria-invalid=\"true\" aria-describedby=\"hint mistake\"",
+        ),
+    };
+    let described = if invalid.is_empty() { " aria-describedby=\"hint\"" } else { invalid };
+    let body = format!(
+        "{alert}<form class=\"card\" method=\"post\" action=\"/sign-in\">\
+         <label for=\"name\">Name</label>\
+         <input id=\"name\" name=\"name\" value=\"{}\" required maxlength=\"40\" autocomplete=\"username\" autofocus>\
+         <label for=\"password\">Password</label>\
+         <input id=\"password\" name=\"password\" type=\"password\" required autocomplete=\"current-password\"{described}>\
+         <p class=\"hint\" id=\"hint\">Any name will do. The password is <strong>demo</strong>.</p>\
+         <label class=\"check\"><input type=\"checkbox\" name=\"remember\" value=\"yes\"> Keep me signed in for 30 days</label>\
+         <p><button>Sign in</button></p></form>",
+        Escaped(mistaken.unwrap_or_default())
+    );
+    let page = page(session, Place::SignIn, "Sign in", &body)?;
+    let status = if mistaken.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    Ok((status, page).into_response())
 }
 
 #[derive(Deserialize)]
@@ -43,17 +71,23 @@ pub(crate) async fn sign_in(
 ) -> Result<Response, SessionError> {
     let name = credentials.name.trim();
     let acceptable = (1..=40).contains(&name.chars().count()) && !name.chars().any(char::is_control);
-    if !acceptable || credentials.password != PASSWORD {
-        return Ok(sorry(StatusCode::FORBIDDEN, "That name and password do not go together."));
+    let right = bool::from(credentials.password.as_bytes().ct_eq(PASSWORD.as_bytes()));
+    if !acceptable || !right {
+        return sign_in_page(&session, Some(name));
+    }
+    // What belonged to somebody else in this browser goes; what a guest put into the cart stays.
+    if session.owner().is_some() {
+        session.flush().await?;
     }
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-    // First the owner: what belonged to somebody else in this browser goes. The key changes with it.
     session.set_device(&Device::new(Some(&peer.ip().to_string()), agent));
     if credentials.remember.is_some() {
-        session.remember_for(Duration::from_secs(30 * 86_400));
+        session.remember_for(MONTH);
     }
+    NAME.set(&session, &name.to_owned())?;
+    notice(&session, format!("Hello, {name}! You are signed in."))?;
+    // Saves all of that under a new key, in one step: a key that somebody knew before is worth nothing now.
     session.login(&format!("user:{}", name.to_lowercase())).await?;
-    session.set("name", name)?;
     Ok(then("/devices"))
 }
 
@@ -66,32 +100,44 @@ pub(crate) async fn devices(session: Session) -> Result<Response, SessionError> 
     if session.owner().is_none() {
         return Ok(then("/sign-in"));
     }
-    let mut rows = String::new();
+    let (mut rows, mut others) = (String::new(), 0);
     for info in session.sessions().await? {
         let device = info.device.unwrap_or_default();
+        let agent = device.user_agent.unwrap_or_else(|| "An unnamed browser".to_owned());
         let action = if info.is_current {
-            "<b>this one</b>".to_owned()
+            "<strong>This device</strong>".to_owned()
         } else {
+            others += 1;
+            // The handle is neither the key nor the id, and works for this owner only.
             format!(
-                "<form class=\"inline\" method=\"post\" action=\"/devices/revoke\">\
-                 <input type=\"hidden\" name=\"handle\" value=\"{}\"><button class=\"quiet\">Sign out</button></form>",
-                Escaped(info.handle.as_str())
+                "<form method=\"post\" action=\"/devices/revoke\"><input type=\"hidden\" name=\"handle\" value=\"{}\">\
+                 <button class=\"quiet\">Sign out<span class=\"unseen\"> {}</span></button></form>",
+                Escaped(info.handle.as_str()),
+                Escaped(&agent)
             )
         };
         let _ = write!(
             rows,
-            "<tr><td class=\"wide\">{}</td><td>{}</td><td>{}</td><td>{action}</td></tr>",
-            Escaped(device.user_agent.as_deref().unwrap_or("an unnamed browser")),
+            "<tr><th scope=\"row\" class=\"agent\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{action}</td></tr>",
+            Escaped(&agent),
             Escaped(device.address.as_deref().unwrap_or("unknown")),
+            ago(info.created_at),
             ago(info.accessed_at),
         );
     }
+    let everywhere = match others {
+        0 => "<p class=\"hint\">No other device is signed in.</p>",
+        _ => {
+            "<form method=\"post\" action=\"/devices/revoke-others\"><p><button>Sign out all other devices</button></p></form>"
+        }
+    };
     let body = format!(
-        "<p>These browsers are signed in to your account.</p><table><thead><tr><th scope=\"col\">Browser</th>\
-         <th scope=\"col\">Address</th><th scope=\"col\">Last used</th><th></th></tr></thead><tbody>{rows}</tbody></table>\
-         <form method=\"post\" action=\"/devices/revoke-others\"><p><button>Sign out everywhere else</button></p></form>"
+        "<div class=\"scroll\"><table><caption>Browsers that are signed in to your account</caption>\
+         <thead><tr><th scope=\"col\">Browser</th><th scope=\"col\">Address</th><th scope=\"col\">Began</th>\
+         <th scope=\"col\">Last used</th><th scope=\"col\"><span class=\"unseen\">Action</span></th></tr></thead>\
+         <tbody>{rows}</tbody></table></div>{everywhere}"
     );
-    Ok(page(&session, "Your devices", &body)?.into_response())
+    Ok(page(&session, Place::Devices, "Your devices", &body)?.into_response())
 }
 
 #[derive(Deserialize)]
@@ -100,20 +146,28 @@ pub(crate) struct Revocation {
 }
 
 pub(crate) async fn revoke(session: Session, Form(form): Form<Revocation>) -> Result<Response, SessionError> {
-    signed_in(session.revoke(&SessionHandle::from_text(form.handle)).await.map(drop))
+    if session.owner().is_none() {
+        return Ok(then("/sign-in"));
+    }
+    let known = session.revoke(&SessionHandle::from_text(form.handle)).await?;
+    notice(
+        &session,
+        if known { "That device is signed out." } else { "That device was signed out already." },
+    )?;
+    Ok(then("/devices"))
 }
 
 pub(crate) async fn revoke_others(session: Session) -> Result<Response, SessionError> {
-    signed_in(session.revoke_others().await.map(drop))
-}
-
-/// Who is not signed in has no devices.
-fn signed_in(done: Result<(), SessionError>) -> Result<Response, SessionError> {
-    match done {
-        Ok(()) => Ok(then("/devices")),
-        Err(error) if error.kind() == ErrorKind::InvalidKey => Ok(then("/sign-in")),
-        Err(error) => Err(error),
+    if session.owner().is_none() {
+        return Ok(then("/sign-in"));
     }
+    let text = match session.revoke_others().await? {
+        0 => "There was no other device.".to_owned(),
+        1 => "One other device is signed out.".to_owned(),
+        count => format!("{count} other devices are signed out."),
+    };
+    notice(&session, text)?;
+    Ok(then("/devices"))
 }
 
 fn ago(at: Timestamp) -> String {
@@ -121,6 +175,7 @@ fn ago(at: Timestamp) -> String {
     match seconds {
         0..120 => "just now".to_owned(),
         120..7200 => format!("{} minutes ago", seconds / 60),
-        _ => format!("{} hours ago", seconds / 3600),
+        7200..172_800 => format!("{} hours ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
     }
 }

@@ -17,6 +17,9 @@ use tokio::net::TcpListener;
 
 use options::Options;
 
+/// How long requests under way may take when the shop closes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 #[tokio::main]
 async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).init();
@@ -57,7 +60,21 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
 
 async fn serve(listener: TcpListener, backend: SharedBackend, cookie: CookieConfig) -> std::io::Result<()> {
     let site = site::routes(backend, cookie).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, site).with_graceful_shutdown(told_to_stop()).await
+    let (stopping, mut stopped) = tokio::sync::watch::channel(());
+    let told = async move {
+        told_to_stop().await;
+        drop(stopping);
+    };
+    let serving = axum::serve(listener, site).with_graceful_shutdown(told);
+    // Requests under way are finished, but a browser that holds its connection open does not hold the shop open.
+    let patience = async {
+        let _ = stopped.changed().await;
+        tokio::time::sleep(PATIENCE).await;
+    };
+    tokio::select! {
+        served = serving => served,
+        () = patience => Ok(()),
+    }
 }
 
 fn announce(options: &Options, address: SocketAddr) {

@@ -49,11 +49,20 @@ impl Options {
         Ok(Some(options))
     }
 
-    /// The backend without a password.
+    /// Where sessions are kept, without a password; a file by its whole path.
     pub(crate) fn backend_for_people(&self) -> String {
-        match (self.backend.split_once("://"), self.backend.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, place))) => format!("{scheme}://…@{place}"),
-            _ => self.backend.clone(),
+        // Behind the question mark there may be a password too.
+        let url = self.backend.split('?').next().unwrap_or_default();
+        if let Some((scheme, _)) = url.split_once("://")
+            && let Some((_, place)) = url.rsplit_once('@')
+        {
+            return format!("{scheme}://…@{place}");
+        }
+        match (url.strip_prefix("sqlite:"), std::env::current_dir()) {
+            (Some(file), Ok(here)) if !file.starts_with([':', '/']) => {
+                format!("sqlite:{}", here.join(file).display())
+            }
+            _ => url.to_owned(),
         }
     }
 }
@@ -78,8 +87,12 @@ mod tests {
 
     #[test]
     fn password_of_the_backend_is_not_shown() {
-        let options = parse(&["--backend", "postgres://me:secret@host/db"]).ok().flatten();
-        let shown = options.map(|options| options.backend_for_people()).unwrap_or_default();
-        assert_eq!(shown, "postgres://…@host/db");
+        let shown = |url: &str| parse(&["--backend", url]).unwrap().unwrap().backend_for_people();
+        assert_eq!(shown("postgres://me:secret@host/db"), "postgres://…@host/db");
+        assert_eq!(shown("mysql://me:se@cret@host/db?password=secret"), "mysql://…@host/db");
+        assert!(!shown("postgres://host/db?user=me&password=secret").contains("secret"));
+        assert!(
+            shown("sqlite:shop.db").ends_with("/shop.db") && shown("sqlite:shop.db").starts_with("sqlite:/")
+        );
     }
 }

@@ -2,26 +2,12 @@ use std::fmt::{self, Write};
 
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
+use cloakroom::{Field, Session, SessionError};
 
-const STYLE: &str = "\
-:root{color-scheme:light dark;--ink:#1d2733;--paper:#fbfaf7;--line:#d8d3c7;--accent:#7a3b2e;--soft:#f1ede4}\
-@media(prefers-color-scheme:dark){:root{--ink:#e9e5dc;--paper:#1b1d20;--line:#3d4046;--accent:#e0a08f;--soft:#26292d}}\
-*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:17px/1.55 system-ui,sans-serif}\
-header,main,footer{max-width:46rem;margin:0 auto;padding:1rem 1.25rem}\
-header{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;align-items:baseline;border-bottom:1px solid var(--line)}\
-header strong{font-size:1.25rem;margin-right:auto}a{color:var(--accent)}h1{font-size:1.6rem;line-height:1.2}\
-ul.cards{list-style:none;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:1rem}\
-ul.cards li,section.card{background:var(--soft);border:1px solid var(--line);border-radius:.6rem;padding:1rem}\
-ul.cards h2{font-size:1.05rem;margin:0 0 .25rem}ul.cards p{margin:.25rem 0 .75rem}\
-table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.5rem .5rem .5rem 0;border-bottom:1px solid var(--line);vertical-align:middle}\
-td.wide{word-break:break-word}\
-form.inline{display:inline}label{display:block;margin:.75rem 0 .25rem}\
-input{font:inherit;padding:.4rem .5rem;border:1px solid var(--line);border-radius:.35rem;background:var(--paper);color:var(--ink)}\
-input[type=number]{width:5rem}\
-button{font:inherit;padding:.4rem .9rem;border:1px solid var(--accent);border-radius:.35rem;background:var(--accent);color:var(--paper);cursor:pointer}\
-button.quiet{background:transparent;color:var(--accent)}\
-:focus-visible{outline:3px solid var(--accent);outline-offset:2px}\
-.note{border-left:4px solid var(--accent);padding:.25rem 0 .25rem .75rem}footer{color:inherit;opacity:.75;font-size:.9rem}";
+use crate::{account, cart};
+
+/// What the next page says once, such as what a form did.
+const NOTICE: Field<String> = Field::new("notice");
 
 /// Text of a stranger, safe between tags and in quoted attributes.
 pub(crate) struct Escaped<T>(pub(crate) T);
@@ -39,31 +25,91 @@ impl<T: AsRef<str>> fmt::Display for Escaped<T> {
     }
 }
 
-/// A whole page around `body`, which is HTML already.
-pub(crate) fn page(title: &str, visitor: Option<&str>, items: u32, body: &str) -> Html<String> {
-    let account = match visitor {
-        Some(name) => format!(
-            "<a href=\"/devices\">Your devices</a><span>Signed in as <b>{}</b></span>\
-             <form class=\"inline\" method=\"post\" action=\"/sign-out\"><button class=\"quiet\">Sign out</button></form>",
-            Escaped(name)
-        ),
-        None => "<a href=\"/sign-in\">Sign in</a>".to_owned(),
-    };
-    Html(format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>{title} – The Cloakroom Shop</title><style>{STYLE}</style></head><body>\
-         <header><strong>The Cloakroom Shop</strong><a href=\"/\">Shop</a><a href=\"/cart\">Cart ({items})</a>{account}</header>\
-         <main><h1>{title}</h1>{body}</main>\
-         <footer>Nothing here is for sale. Everything here is a session.</footer></body></html>"
-    ))
+/// Which entry of the navigation is this page's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Shop,
+    Cart,
+    SignIn,
+    Devices,
+    Elsewhere,
 }
 
-/// A page in place of an error.
+/// What the head of a page tells about its visitor.
+struct Visitor {
+    name: Option<String>,
+    items: u32,
+    notice: Option<String>,
+}
+
+/// Says something on the next page. Kept in the session, so that a reload does not say it again.
+pub(crate) fn notice(session: &Session, text: impl Into<String>) -> Result<(), SessionError> {
+    NOTICE.set(session, &text.into())
+}
+
+/// A page with the visitor's name and the size of the cart in its head; `body` is HTML already.
+pub(crate) fn page(
+    session: &Session,
+    place: Place,
+    title: &str,
+    body: &str,
+) -> Result<Html<String>, SessionError> {
+    let visitor =
+        Visitor { name: account::name(session)?, items: cart::size(session)?, notice: NOTICE.pop(session)? };
+    Ok(Html(render(&visitor, place, title, body)))
+}
+
+/// A page in place of an error. It needs no session: perhaps there is none to be had.
 pub(crate) fn sorry(status: StatusCode, text: &str) -> Response {
-    let body = format!("<p class=\"note\">{}</p><p><a href=\"/\">Back to the shop</a></p>", Escaped(text));
-    let title = status.canonical_reason().unwrap_or("Sorry");
-    (status, page(title, None, 0, &body)).into_response()
+    let title = match status {
+        StatusCode::NOT_FOUND => "Not here",
+        StatusCode::SERVICE_UNAVAILABLE => "Just a moment",
+        _ => "That did not work",
+    };
+    let body = format!(
+        "<p class=\"notice alert\" role=\"alert\">{}</p><p><a href=\"/\">Back to the shop</a></p>",
+        Escaped(text)
+    );
+    let visitor = Visitor { name: None, items: 0, notice: None };
+    (status, Html(render(&visitor, Place::Elsewhere, title, &body))).into_response()
+}
+
+fn render(visitor: &Visitor, place: Place, title: &str, body: &str) -> String {
+    let link = |of: Place, to: &str, text: &str| {
+        let current = if of == place { " aria-current=\"page\"" } else { "" };
+        format!("<li><a href=\"{to}\"{current}>{text}</a></li>")
+    };
+    let mut links = link(Place::Shop, "/", "Shop");
+    let cart = match visitor.items {
+        0 => "Cart".to_owned(),
+        items => format!("Cart ({items}<span class=\"unseen\"> items</span>)"),
+    };
+    links.push_str(&link(Place::Cart, "/cart", &cart));
+    match &visitor.name {
+        None => links.push_str(&link(Place::SignIn, "/sign-in", "Sign in")),
+        Some(name) => {
+            links.push_str(&link(Place::Devices, "/devices", "Your devices"));
+            let _ = write!(
+                links,
+                "<li>Signed in as <strong>{}</strong></li><li><form method=\"post\" action=\"/sign-out\">\
+                 <button class=\"quiet\">Sign out</button></form></li>",
+                Escaped(name)
+            );
+        }
+    }
+    let notice = visitor.notice.as_deref().map_or_else(String::new, |notice| {
+        format!("<p class=\"notice\" role=\"status\">{}</p>", Escaped(notice))
+    });
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <title>{title} · The Cloakroom Shop</title><link rel=\"stylesheet\" href=\"/style.css\">\
+         <link rel=\"icon\" href=\"data:,\"></head>\n<body><a class=\"skip\" href=\"#main\">Skip to the content</a>\n\
+         <header><div><a class=\"name\" href=\"/\">The Cloakroom Shop</a>\
+         <nav aria-label=\"Main\"><ul>{links}</ul></nav></div></header>\n\
+         <main id=\"main\" tabindex=\"-1\">{notice}<h1>{title}</h1>\n{body}</main>\n\
+         <footer>Nothing here is for sale. Everything here is a session.</footer></body></html>\n"
+    )
 }
 
 #[cfg(test)]

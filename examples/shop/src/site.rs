@@ -1,14 +1,12 @@
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, map_response};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use cloakroom::{
-    CookieConfig, Refusal, Session, SessionBackendExt, SessionError, SessionLayer, SharedBackend,
-};
+use cloakroom::{CookieConfig, Refusal, SessionBackendExt, SessionLayer, SharedBackend};
 
-use crate::page::{page, sorry};
+use crate::page::sorry;
 use crate::{account, cart};
 
 /// The site, with its sessions in that backend.
@@ -23,12 +21,19 @@ pub(crate) fn routes(backend: SharedBackend, cookie: CookieConfig) -> Router {
         .route("/devices", get(account::devices))
         .route("/devices/revoke", post(account::revoke))
         .route("/devices/revoke-others", post(account::revoke_others))
+        .route("/style.css", get(style))
         .route("/health", get(health))
         .fallback(async || sorry(StatusCode::NOT_FOUND, "There is no such page."))
         .layer(SessionLayer::new(backend.clone()).with_cookie(cookie))
         .layer(from_fn(same_origin))
-        .layer(map_response(error_page))
+        .layer(map_response(finished))
         .with_state(backend)
+}
+
+/// Asks for no session, so it costs no backend call, and everybody may cache it.
+async fn style() -> impl IntoResponse {
+    let headers = [(header::CONTENT_TYPE, "text/css"), (header::CACHE_CONTROL, "public, max-age=600")];
+    (headers, include_str!("style.css"))
 }
 
 /// For a load balancer: whether the session store answers.
@@ -44,8 +49,9 @@ async fn same_origin(request: Request, next: Next) -> Response {
     sorry(StatusCode::FORBIDDEN, "This form was sent from another site, so it was not carried out.")
 }
 
+/// Browsers say where a form comes from; what says nothing at all is no browser.
 fn is_own(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let own_site = text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
     let host = text("host").unwrap_or_default();
     let own_origin = text("origin").is_none_or(|origin| {
@@ -54,14 +60,41 @@ fn is_own(headers: &HeaderMap) -> bool {
     own_site && own_origin
 }
 
-/// Makes a page of what went wrong below.
-async fn error_page(response: Response) -> Response {
+const ALWAYS: [(HeaderName, HeaderValue); 3] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; \
+             frame-ancestors 'none'",
+        ),
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+];
+
+/// The last touch on every response: errors become pages, and pages are kept nowhere.
+async fn finished(response: Response) -> Response {
+    let mut response = error_page(response);
+    let html = is_html(&response);
+    let headers = response.headers_mut();
+    for (name, value) in ALWAYS {
+        headers.insert(name, value);
+    }
+    if html {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+fn is_html(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
+}
+
+/// Makes a page of what went wrong below: in a handler, an extractor, or when the session was saved.
+fn error_page(response: Response) -> Response {
     let status = response.status();
-    let html = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    if html || !(status.is_client_error() || status.is_server_error()) {
+    if is_html(&response) || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     let refusal = response.extensions().get::<Refusal>().map(|refusal| refusal.message);
@@ -70,21 +103,17 @@ async fn error_page(response: Response) -> Response {
             "Sessions cannot be reached at the moment. Please try again shortly."
         }
         StatusCode::CONFLICT => "Your session ended while this was under way. Please sign in again.",
-        _ => "Something went wrong.",
+        StatusCode::METHOD_NOT_ALLOWED => "This page is no form, or this form is no page.",
+        _ if status.is_client_error() => "The shop did not understand this request.",
+        _ => "Something went wrong on our side.",
     });
     let mut page = sorry(status, text);
     for (name, value) in response.headers() {
-        if [header::RETRY_AFTER, header::SET_COOKIE, header::CACHE_CONTROL, header::VARY].contains(name) {
+        if ![header::CONTENT_TYPE, header::CONTENT_LENGTH].contains(name) {
             page.headers_mut().append(name, value.clone());
         }
     }
     page
-}
-
-/// A page with the visitor's name and the size of the cart in its head.
-pub(crate) fn show(session: &Session, title: &str, body: &str) -> Result<Html<String>, SessionError> {
-    let name: Option<String> = session.get("name")?;
-    Ok(page(title, name.as_deref(), cart::size(session)?, body))
 }
 
 /// After a form, so that a reload does not send it again.
