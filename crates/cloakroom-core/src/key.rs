@@ -152,7 +152,25 @@ impl fmt::Debug for Scope {
 pub struct SessionKey {
     repr: Repr,
     scope: Option<Scope>,
-    id: OnceLock<SessionId>,
+    id: Id,
+}
+
+/// The id, or where it goes when somebody asks for it.
+enum Id {
+    Known(SessionId),
+    Later(OnceLock<SessionId>),
+}
+
+impl Clone for Id {
+    fn clone(&self) -> Self {
+        // A clone of a filled `OnceLock` is filled under its lock again, which costs as much as the rest of the key.
+        match self {
+            Self::Known(id) => Self::Known(*id),
+            Self::Later(cell) => {
+                cell.get().map_or_else(|| Self::Later(OnceLock::new()), |id| Self::Known(*id))
+            }
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -216,17 +234,17 @@ impl SessionKey {
     /// An address: reaches the session of that id and reveals no secret.
     #[must_use]
     pub fn from_id(id: SessionId) -> Self {
-        Self { repr: Repr::Address, scope: None, id: OnceLock::from(id) }
+        Self { repr: Repr::Address, scope: None, id: Id::Known(id) }
     }
 
     /// A sealed key, with the stable id that the seal holds. For client-side backends.
     #[must_use]
     pub fn sealed(value: impl Into<Box<str>>, id: SessionId) -> Self {
-        Self { repr: Repr::Sealed(value.into()), scope: None, id: OnceLock::from(id) }
+        Self { repr: Repr::Sealed(value.into()), scope: None, id: Id::Known(id) }
     }
 
     fn from_repr(repr: Repr) -> Self {
-        Self { repr, scope: None, id: OnceLock::new() }
+        Self { repr, scope: None, id: Id::Later(OnceLock::new()) }
     }
 
     /// The same key inside a scope.
@@ -261,7 +279,10 @@ impl SessionKey {
     /// parsed it is the hash of the text; the backend that opens the seal knows the stable one.
     #[must_use]
     pub fn id(&self) -> SessionId {
-        *self.id.get_or_init(|| SessionId(Sha256::digest(self.expose()).into()))
+        match &self.id {
+            Id::Known(id) => *id,
+            Id::Later(cell) => *cell.get_or_init(|| SessionId(Sha256::digest(self.expose()).into())),
+        }
     }
 
     /// The text for the client. The one place where the secret leaves; empty for an address.
