@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::backend::{BackendLayer, SessionBackend, SessionBackendDyn, SharedBackend};
-use crate::clock::Now;
+use crate::clock::{Now, Timestamp};
 use crate::error::{ErrorKind, Result, SessionError};
 use crate::format::Format;
 use crate::key::{SessionId, SessionKey};
@@ -153,7 +153,8 @@ pub trait SessionBackendExt: SessionBackend {
             let mut after = None;
             loop {
                 let page = self.scan(&filter, after, PAGE).await?;
-                if !page.entries.into_iter().all(|entry| visit(StoredSession::new(entry))) {
+                let now = self.clock().now();
+                if !page.entries.into_iter().all(|entry| visit(StoredSession::new(entry, now))) {
                     return Ok(());
                 }
                 after = page.next;
@@ -296,13 +297,14 @@ pub struct StoredSession {
     address: SessionKey,
     record: Record,
     data: std::sync::Mutex<Option<Data>>,
+    read_at: Timestamp,
 }
 
 impl StoredSession {
-    fn new(entry: Entry) -> Self {
+    fn new(entry: Entry, read_at: Timestamp) -> Self {
         let address = entry.address();
         let data = Data::over(entry.record.payload.clone(), None, Format::default()).ok();
-        Self { address, record: entry.record, data: std::sync::Mutex::new(data) }
+        Self { address, record: entry.record, data: std::sync::Mutex::new(data), read_at }
     }
 
     fn with_data<T>(&self, read: impl FnOnce(&mut Data) -> Result<T>) -> Result<T> {
@@ -333,7 +335,7 @@ impl StoredSession {
     /// # Errors
     /// `Corrupted` when the payload is damaged or the value is not a `T`.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        let now = Now::At(self.record.accessed_at);
+        let now = Now::At(self.read_at);
         self.with_data(|data| data.peek(name, now)?.map(|(format, bytes)| format.decode(bytes)).transpose())
     }
 
@@ -342,7 +344,7 @@ impl StoredSession {
     /// # Errors
     /// `Corrupted` when the payload is damaged.
     pub fn items(&self) -> Result<Vec<(String, Value)>> {
-        let now = Now::At(self.record.accessed_at);
+        let now = Now::At(self.read_at);
         let mut items = Vec::new();
         self.with_data(|data| {
             data.each(now, |name, format, bytes| {

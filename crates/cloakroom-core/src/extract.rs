@@ -1,5 +1,3 @@
-use std::convert::Infallible;
-
 use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
@@ -89,12 +87,16 @@ impl<B: SessionBackend, S: Sync> FromRequestParts<S> for Session<B> {
     }
 }
 
-/// `None` where no session layer is around the handler or the session cannot be loaded.
+/// `None` where no session layer of that backend type is around the handler. A store that is down is not `None`.
 impl<B: SessionBackend, S: Sync> OptionalFromRequestParts<S> for Session<B> {
-    type Rejection = Infallible;
+    type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Self::Rejection> {
-        Ok(session(parts).await.ok())
+        match session(parts).await {
+            Ok(session) => Ok(Some(session)),
+            Err(SessionRejection::NoLayer) => Ok(None),
+            Err(rejection) => Err(rejection),
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub enum SessionEvent {
     },
     /// A session ended.
     Deleted(SessionId, Removal),
+    /// So many sessions of one owner were ended at once.
+    Revoked(u64),
     /// Sessions ended because their time was over, and were deleted.
     Expired(u64),
     /// Something a security log wants to know.

@@ -79,6 +79,9 @@ impl<B: SessionBackend + Clone> SessionManager<B> {
     pub async fn load(&self, key: &SessionKey) -> Result<Option<Session<B>>> {
         let session = self.handle(Some(key.clone()));
         session.load().await?;
+        if session.is_degraded() {
+            return Err(SessionError::new(ErrorKind::Unavailable, "load"));
+        }
         Ok(session.key().is_some().then_some(session))
     }
 

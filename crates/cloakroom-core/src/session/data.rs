@@ -245,6 +245,16 @@ impl Data {
         self.base_reserved().get(member).cloned()
     }
 
+    /// Forgets what the framework had stored, but not what was set since.
+    pub(super) fn drop_stored_reserved(&mut self) {
+        let stored: Vec<String> = self.base_reserved().keys().cloned().collect();
+        for member in stored {
+            if !self.logs.iter().any(|log| log.reserved.iter().any(|(of, _)| **of == *member)) {
+                self.pending().reserve(&member, None);
+            }
+        }
+    }
+
     /// Whether there is nothing at all to store.
     pub(super) fn is_blank(&mut self, now: Now<'_>) -> bool {
         // The usual new session: something was set.

@@ -87,7 +87,7 @@ impl<B: SessionBackend> Session<B> {
         Ok(())
     }
 
-    /// Moves the session to a new key at once, with all pending changes: one backend call. The old key finds no
+    /// Moves the session to a new key at once, with all pending changes: one backend call on a loaded session. The old key finds no
     /// session from then on; for a while it still leads a logout here. A session that is not stored yet is stored.
     ///
     /// # Errors
@@ -125,8 +125,8 @@ impl<B: SessionBackend> Session<B> {
     }
 
     /// Signs an owner in: sets the owner, restarts the absolute timeout, and moves the session to a new key (ST-13),
-    /// unless the policy says otherwise. Data that belonged to another owner is dropped first. One backend call on a
-    /// loaded session.
+    /// unless the policy says otherwise. Fields, lifetime and device that belonged to another owner are dropped first;
+    /// a lifetime and a device set in this request stay. One backend call on a loaded session.
     ///
     /// # Errors
     /// `InvalidKey` for an unacceptable owner; else as [`save`](Self::save).
@@ -138,6 +138,7 @@ impl<B: SessionBackend> Session<B> {
             let mut state = self.state();
             if state.data.owner().is_some_and(|before| *before != owner) {
                 state.data.pending().clear();
+                state.data.drop_stored_reserved();
             }
             let pending = state.data.pending();
             pending.owner = Some(Some(owner));
@@ -218,8 +219,8 @@ impl<B: SessionBackend> Session<B> {
         if due { self.touch().await } else { Ok(()) }
     }
 
-    /// Extends the session's life in the store as a use of it does, without writing it: one backend call, none when
-    /// it is not stored or has no end.
+    /// Extends the session's life in the store as a use of it does, without writing it: one backend call on a loaded
+    /// session, none when it is not stored or has no end.
     ///
     /// # Errors
     /// What [`touch`](SessionBackend::touch) returns, such as `Unavailable`.

@@ -205,7 +205,15 @@ impl<B: SessionBackend> Session<B> {
         let (owner, scope, id) = self.own()?;
         let mut filter = Filter::in_scope(scope.as_ref()).with_owner(owner);
         filter.except = id;
-        self.0.backend.remove_all(&filter, Removal::Revoked).await
+        let count = self.0.backend.remove_all(&filter, Removal::Revoked).await?;
+        self.notify_revoked(count);
+        Ok(count)
+    }
+
+    fn notify_revoked(&self, count: u64) {
+        if count > 0 {
+            self.notify(SessionEvent::Revoked(count));
+        }
     }
 
     /// Ends all sessions of the owner, this one too; says how many. One backend call.
@@ -217,6 +225,7 @@ impl<B: SessionBackend> Session<B> {
         let (owner, scope, _) = self.own()?;
         let filter = Filter::in_scope(scope.as_ref()).with_owner(owner);
         let count = self.0.backend.remove_all(&filter, Removal::Revoked).await?;
+        self.notify_revoked(count);
         let mut state = self.state();
         state.ended |= state.stored.is_some();
         state.forget();

@@ -207,8 +207,15 @@ async fn login_rotates_sets_the_owner_and_drops_data_of_another() {
     assert!(request.contains_key("cart") && request.key().unwrap() != anonymous);
     assert_eq!(request.owner().as_deref(), Some("user:1"));
     // AU-002
+    request.set_device(&Device::new(Some("203.0.113.1"), None));
+    request.remember_for(std::time::Duration::from_secs(9));
+    request.save().await.unwrap();
+    let device = Device::new(Some("203.0.113.2"), None);
+    request.set_device(&device);
     request.login("user:2").await.unwrap();
     assert!(!request.contains_key("cart"));
+    assert_eq!(request.expiry(), Expiry::Default, "nobody inherits another's lifetime");
+    assert_eq!(request.device(), Some(device));
     let before = request.key();
     request.change_privileges().await.unwrap();
     request.set("a", 1).unwrap();

@@ -109,6 +109,20 @@ async fn queries_see_decoded_sessions() {
     assert_eq!((seen, backend.count(&all).await.unwrap()), (5, 240));
 }
 
+#[tokio::test]
+async fn queries_do_not_see_fields_that_ended() {
+    let manual = ManualClock::new();
+    let backend = InMemorySessionBackend::with_clock(manual.clock());
+    let session = Session::new(backend.clone());
+    session.set("a", 1).unwrap();
+    session.set_with_ttl("code", 7, Duration::from_secs(10)).unwrap();
+    session.save().await.unwrap();
+    let has_code = |stored: &StoredSession| stored.get::<u8>("code").unwrap().is_some();
+    assert_eq!(backend.count_by(&Filter::unscoped(), has_code).await.unwrap(), 1);
+    manual.advance(Duration::from_secs(10));
+    assert_eq!(backend.count_by(&Filter::unscoped(), has_code).await.unwrap(), 0);
+}
+
 #[test]
 fn device_texts_are_cut_between_characters() {
     let device = Device::new(Some(&"é".repeat(100)), Some(&"☃".repeat(1000)));
