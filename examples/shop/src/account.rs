@@ -32,20 +32,18 @@ pub(crate) async fn form(session: Session) -> Result<Response, SessionError> {
 
 /// The form, the second time with what went wrong.
 fn sign_in_page(session: &Session, mistaken: Option<&str>) -> Result<Response, SessionError> {
-    let (alert, invalid) = match mistaken {
-        None => ("", ""),
-        Some(_) => (
-            "<p class=\"notice alert\" role=\"alert\" id=\"mistake\">That name and password do not go together.</p>",
-            " aria-invalid=\"true\" aria-describedby=\"hint mistake\"",
-        ),
+    const ALERT: &str = "<p class=\"notice alert\" role=\"alert\" id=\"mistake\">That name and password do not go together.</p>";
+    // The keyboard starts where there is something to type.
+    let (alert, name, password) = match mistaken {
+        None => ("", " autofocus", " aria-describedby=\"hint\""),
+        Some(_) => (ALERT, "", " autofocus aria-invalid=\"true\" aria-describedby=\"mistake hint\""),
     };
-    let described = if invalid.is_empty() { " aria-describedby=\"hint\"" } else { invalid };
     let body = format!(
         "{alert}<form class=\"card\" method=\"post\" action=\"/sign-in\">\
          <label for=\"name\">Name</label>\
-         <input id=\"name\" name=\"name\" value=\"{}\" required maxlength=\"40\" autocomplete=\"username\" autofocus>\
+         <input id=\"name\" name=\"name\" value=\"{}\" required maxlength=\"40\" autocomplete=\"username\"{name}>\
          <label for=\"password\">Password</label>\
-         <input id=\"password\" name=\"password\" type=\"password\" required autocomplete=\"current-password\"{described}>\
+         <input id=\"password\" name=\"password\" type=\"password\" required autocomplete=\"current-password\"{password}>\
          <p class=\"hint\" id=\"hint\">Any name will do. The password is <strong>demo</strong>.</p>\
          <label class=\"check\"><input type=\"checkbox\" name=\"remember\" value=\"yes\"> Keep me signed in for 30 days</label>\
          <p><button>Sign in</button></p></form>",
@@ -100,7 +98,7 @@ pub(crate) async fn devices(session: Session) -> Result<Response, SessionError> 
     if session.owner().is_none() {
         return Ok(then("/sign-in"));
     }
-    let (mut rows, mut others) = (String::new(), 0);
+    let (mut items, mut others) = (String::new(), 0);
     for info in session.sessions().await? {
         let device = info.device.unwrap_or_default();
         let agent = device.user_agent.unwrap_or_else(|| "An unnamed browser".to_owned());
@@ -117,10 +115,10 @@ pub(crate) async fn devices(session: Session) -> Result<Response, SessionError> 
             )
         };
         let _ = write!(
-            rows,
-            "<tr><th scope=\"row\" class=\"agent\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{action}</td></tr>",
+            items,
+            "<li><div><h2>{}</h2><p class=\"hint\">{} · began {} · last used {}</p></div>{action}</li>",
             Escaped(&agent),
-            Escaped(device.address.as_deref().unwrap_or("unknown")),
+            Escaped(device.address.as_deref().unwrap_or("unknown address")),
             ago(info.created_at),
             ago(info.accessed_at),
         );
@@ -132,10 +130,7 @@ pub(crate) async fn devices(session: Session) -> Result<Response, SessionError> 
         }
     };
     let body = format!(
-        "<div class=\"scroll\"><table><caption>Browsers that are signed in to your account</caption>\
-         <thead><tr><th scope=\"col\">Browser</th><th scope=\"col\">Address</th><th scope=\"col\">Began</th>\
-         <th scope=\"col\">Last used</th><th scope=\"col\"><span class=\"unseen\">Action</span></th></tr></thead>\
-         <tbody>{rows}</tbody></table></div>{everywhere}"
+        "<p>These browsers are signed in to your account.</p><ul class=\"devices\">{items}</ul>{everywhere}"
     );
     Ok(page(&session, Place::Devices, "Your devices", &body)?.into_response())
 }

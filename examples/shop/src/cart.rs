@@ -85,7 +85,7 @@ pub(crate) async fn show(session: Session) -> Result<Html<String>, SessionError>
         total += sum;
         let _ = write!(
             rows,
-            "<tr><th scope=\"row\">{name}</th><td class=\"amount\">{}</td><td>\
+            "<tr><th scope=\"row\">{name}</th><td class=\"amount each\">{}</td><td>\
              <form class=\"row\" method=\"post\" action=\"/cart/set\"><input type=\"hidden\" name=\"item\" value=\"{code}\">\
              <input type=\"number\" name=\"quantity\" min=\"0\" max=\"{MOST}\" value=\"{quantity}\" required aria-label=\"Quantity of {name}\">\
              <button class=\"quiet\">Update<span class=\"unseen\"> the quantity of {name}</span></button></form></td>\
@@ -101,10 +101,10 @@ pub(crate) async fn show(session: Session) -> Result<Html<String>, SessionError>
     } else {
         format!(
             "<div class=\"scroll\"><table><caption class=\"unseen\">What is in your cart</caption>\
-             <thead><tr><th scope=\"col\">Item</th><th scope=\"col\" class=\"amount\">Each</th>\
+             <thead><tr><th scope=\"col\">Item</th><th scope=\"col\" class=\"amount each\">Each</th>\
              <th scope=\"col\">Quantity</th><th scope=\"col\" class=\"amount\">Sum</th>\
              <th scope=\"col\"><span class=\"unseen\">Remove</span></th></tr></thead><tbody>{rows}</tbody>\
-             <tfoot><tr><th scope=\"row\" colspan=\"3\">Total</th><td class=\"amount\"><strong>{}</strong></td><td></td></tr>\
+             <tfoot><tr><th scope=\"row\">Total</th><td class=\"each\"></td><td></td><td class=\"amount\"><strong>{}</strong></td><td></td></tr>\
              </tfoot></table></div>",
             euros(total)
         )
