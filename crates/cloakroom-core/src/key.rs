@@ -247,6 +247,12 @@ impl SessionKey {
         Self { repr, scope: None, id: Id::Later(OnceLock::new()) }
     }
 
+    /// The same key, its id worked out now: cheaper than on demand where it is certain to be needed.
+    pub(crate) fn hashed(mut self) -> Self {
+        self.id = Id::Known(self.id());
+        self
+    }
+
     /// The same key inside a scope.
     #[must_use]
     pub fn scoped(&self, scope: &Scope) -> Self {
@@ -299,7 +305,9 @@ impl SessionKey {
 fn shaped_like_a_key(bytes: &[u8; KEY_LENGTH]) -> bool {
     let alphabet = |&byte: &u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     // 43 characters hold 258 bits; the last two are zero in what was generated here.
-    bytes.iter().all(alphabet) && b"AEIMQUYcgkosw048".contains(&bytes[KEY_LENGTH - 1])
+    // Without a way out in the middle, the compiler looks at many at a time.
+    let all = bytes.iter().fold(true, |all, byte| all & alphabet(byte));
+    all && b"AEIMQUYcgkosw048".contains(&bytes[KEY_LENGTH - 1])
 }
 
 impl Drop for SessionKey {

@@ -98,14 +98,14 @@ impl Fields {
         while !self.complete {
             self.advance()?;
         }
-        Ok(())
+        let text = |member: &Member| std::str::from_utf8(self.name(&member.name)).is_ok();
+        if self.found.iter().all(text) { Ok(()) } else { Err(damaged()) }
     }
 
     /// The members found so far, in their order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
-        self.found.iter().map(|member| {
-            // Names are checked when they are found.
-            (std::str::from_utf8(self.name(&member.name)).unwrap_or_default(), member.value.clone())
+        self.found.iter().filter_map(|member| {
+            Some((std::str::from_utf8(self.name(&member.name)).ok()?, member.value.clone()))
         })
     }
 
@@ -123,7 +123,7 @@ impl Fields {
 
     fn advance(&mut self) -> Result<()> {
         if self.found.capacity() == 0 {
-            self.found.reserve(16);
+            self.found.reserve(12);
         }
         match self.format {
             Format::Json => self.advance_json().ok_or_else(damaged),
@@ -153,7 +153,6 @@ impl Fields {
         let name = if raw.contains(&b'\\') {
             Name::Unescaped(serde_json::from_slice(&text[at..end]).ok()?)
         } else {
-            std::str::from_utf8(raw).ok()?;
             Name::Plain(at + 1..end - 1)
         };
         at = json::skip_space(text, end);
@@ -174,7 +173,6 @@ impl Fields {
             return Some(());
         }
         let name = self.framed(self.at)?;
-        std::str::from_utf8(&self.payload[name.clone()]).ok()?;
         let value = self.framed(name.end)?;
         self.at = value.end;
         self.found.push(Member { name: Name::Plain(name), value });

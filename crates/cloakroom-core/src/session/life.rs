@@ -36,7 +36,7 @@ impl<B: SessionBackend> Session<B> {
         if self.state().loaded {
             return Ok(());
         }
-        let _gate = self.0.gate.lock().await;
+        let _gate = self.enter().await;
         self.load_gated().await
     }
 
@@ -51,7 +51,7 @@ impl<B: SessionBackend> Session<B> {
     /// [retry budget](crate::SessionConfig::with_retry_budget). `QuotaExceeded` when the owner has too many sessions;
     /// `TooLarge` over the backend's largest payload; `Unavailable`. Unsaved changes stay for the next attempt.
     pub async fn save(&self) -> Result<()> {
-        let _gate = self.0.gate.lock().await;
+        let _gate = self.enter().await;
         self.save_gated().await
     }
 
@@ -62,7 +62,7 @@ impl<B: SessionBackend> Session<B> {
     /// # Errors
     /// What the backend returns; then the session is as before, and the logout has to be tried again.
     pub async fn flush(&self) -> Result<()> {
-        let _gate = self.0.gate.lock().await;
+        let _gate = self.enter().await;
         if !self.0.others.is_empty() {
             // Which of the keys has the session is only known after a look.
             self.load_gated().await?;
@@ -93,7 +93,7 @@ impl<B: SessionBackend> Session<B> {
     /// # Errors
     /// As [`save`](Self::save).
     pub async fn cycle_key(&self) -> Result<()> {
-        let _gate = self.0.gate.lock().await;
+        let _gate = self.enter().await;
         self.load_gated().await?;
         self.prepare_cycle();
         self.save_gated().await
@@ -225,7 +225,7 @@ impl<B: SessionBackend> Session<B> {
     /// # Errors
     /// What [`touch`](SessionBackend::touch) returns, such as `Unavailable`.
     pub async fn touch(&self) -> Result<()> {
-        let _gate = self.0.gate.lock().await;
+        let _gate = self.enter().await;
         self.load_gated().await?;
         let now = self.now();
         let (key, how) = {

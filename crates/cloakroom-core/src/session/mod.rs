@@ -124,6 +124,14 @@ impl<B: SessionBackend> Session<B> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits for loads and saves of other clones. Nearly always there are none.
+    async fn enter(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        match self.0.gate.try_lock() {
+            Ok(entered) => entered,
+            Err(_) => self.0.gate.lock().await,
+        }
+    }
+
     fn now(&self) -> Timestamp {
         self.0.backend.clock().now()
     }

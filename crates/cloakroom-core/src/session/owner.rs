@@ -201,7 +201,7 @@ impl<B: SessionBackend> Session<B> {
     /// # Errors
     /// As [`sessions`](Self::sessions).
     pub async fn revoke_others(&self) -> Result<u64> {
-        let _gate = self.0.gate.lock().await;
+        let _gate = self.enter().await;
         let (owner, scope, id) = self.own()?;
         let mut filter = Filter::in_scope(scope.as_ref()).with_owner(owner);
         filter.except = id;
@@ -221,7 +221,7 @@ impl<B: SessionBackend> Session<B> {
     /// # Errors
     /// As [`sessions`](Self::sessions).
     pub async fn revoke_all(&self) -> Result<u64> {
-        let _gate = self.0.gate.lock().await;
+        let _gate = self.enter().await;
         let (owner, scope, _) = self.own()?;
         let filter = Filter::in_scope(scope.as_ref()).with_owner(owner);
         let count = self.0.backend.remove_all(&filter, Removal::Revoked).await?;

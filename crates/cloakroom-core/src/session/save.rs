@@ -31,7 +31,7 @@ struct Trials {
 enum Loaded {
     Live,
     Damaged,
-    Over,
+    Over(SessionKey),
 }
 
 impl<B: SessionBackend> Session<B> {
@@ -58,6 +58,7 @@ impl<B: SessionBackend> Session<B> {
 
     /// Loads the session of that key; `false` when it has none.
     async fn load_from(&self, key: SessionKey) -> Result<bool> {
+        let key = key.hashed();
         let record = match self.0.backend.read(&key).await {
             Err(error) if self.0.config.degrade && error.kind() == ErrorKind::Unavailable => {
                 tracing::warn!(target: "cloakroom", %error, "the session store is down; going on without sessions");
@@ -78,7 +79,7 @@ impl<B: SessionBackend> Session<B> {
             return Ok(false);
         }
         let id = id();
-        match self.install(&key, record)? {
+        match self.install(key, record)? {
             Loaded::Live => {
                 if !self.0.config.observers.is_empty() {
                     self.notify(SessionEvent::Loaded(id));
@@ -89,7 +90,7 @@ impl<B: SessionBackend> Session<B> {
                 self.security(SecurityEvent::Corrupted(id));
                 Ok(false)
             }
-            Loaded::Over => {
+            Loaded::Over(key) => {
                 self.0.backend.remove(&key, Removal::Expired).await?;
                 self.notify(SessionEvent::Expired(1));
                 Ok(false)
@@ -97,7 +98,7 @@ impl<B: SessionBackend> Session<B> {
         }
     }
 
-    fn install(&self, key: &SessionKey, record: Record) -> Result<Loaded> {
+    fn install(&self, key: SessionKey, record: Record) -> Result<Loaded> {
         let stored = Stored::from(&record);
         let config = &self.0.config;
         let Ok(data) = Data::over(record.payload, record.owner, config.format) else {
@@ -111,9 +112,9 @@ impl<B: SessionBackend> Session<B> {
             let logs = state.data.logs().to_vec();
             state.data = Data::new(config.format).with_logs(logs, self.lazy_now())?;
             state.stored = None;
-            return Ok(Loaded::Over);
+            return Ok(Loaded::Over(key));
         }
-        state.key = Some(key.clone());
+        state.key = Some(key);
         state.loaded = true;
         state.generation += 1;
         Ok(Loaded::Live)

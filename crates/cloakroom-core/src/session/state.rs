@@ -147,7 +147,7 @@ impl State {
                 if self.cycle {
                     let new = match &self.next_key {
                         Some(key) => key.clone(),
-                        None => SessionKey::generate()?,
+                        None => SessionKey::generate()?.hashed(),
                     };
                     self.next_key = Some(new.clone());
                     Plan::Rotate(key.clone(), in_scope_of(key, new), stored.version, record)
@@ -158,7 +158,7 @@ impl State {
             (_, key) => {
                 let key = match key {
                     Some(key) => key.clone(),
-                    None => SessionKey::generate()?,
+                    None => SessionKey::generate()?.hashed(),
                 };
                 self.key = Some(key.clone());
                 Plan::Create(key, record)
