@@ -214,6 +214,9 @@ async fn save_of_a_session_that_ended_meanwhile_is_refused_with_409() {
     };
     let (answer, ()) = tokio::join!(slow, other);
     assert_eq!((answer.status, answer.cookies().len()), (StatusCode::CONFLICT, 0));
+    let refusal = answer.refusal.unwrap();
+    assert_eq!(refusal.kind, ErrorKind::Gone);
+    assert!(refusal.message.contains("ended while this request was under way"));
     assert_eq!(site.sessions().await, 0);
 }
 

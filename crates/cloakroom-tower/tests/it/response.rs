@@ -242,3 +242,23 @@ async fn streaming_response_is_saved_before_its_headers_go_out() {
     assert_eq!(answer.body, "late");
     assert_eq!(browser.user().await, Some(1));
 }
+
+// CV-53: what outlives its request can see that its session ended.
+#[tokio::test]
+async fn long_lived_connection_learns_that_its_session_ended() {
+    use std::sync::{Arc, Mutex};
+
+    let site = Site::new();
+    let mut browser = site.visitor().await;
+    let kept = Arc::<Mutex<Option<Session>>>::default();
+    let socket = Arc::clone(&kept);
+    browser.visit(async move |session: Session| *socket.lock().unwrap() = Some(session)).await;
+    let session = kept.lock().unwrap().take().unwrap();
+    assert!(session.exists().await.unwrap());
+    browser.visit(async |session: Session| session.flush().await.unwrap()).await;
+    assert!(!session.exists().await.unwrap());
+    // And cannot bring it back.
+    session.set("user", 9).unwrap();
+    assert_eq!(session.save().await.unwrap_err().kind(), ErrorKind::Gone);
+    assert_eq!(site.sessions().await, 0);
+}

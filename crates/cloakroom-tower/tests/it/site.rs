@@ -8,7 +8,7 @@ use axum::response::Response;
 use axum::{Router, http};
 use cloakroom_core::*;
 use cloakroom_testkit::{Calls, Faulty, Spy};
-use cloakroom_tower::SessionLayer;
+use cloakroom_tower::{Refusal, SessionLayer};
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
@@ -97,13 +97,20 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: String,
+    pub refusal: Option<Refusal>,
 }
 
 impl Answer {
     pub async fn of(response: Response) -> Self {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Self { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+        let refusal = parts.extensions.get().copied();
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+            refusal,
+        }
     }
 
     pub fn all(&self, name: impl header::AsHeaderName) -> Vec<&str> {

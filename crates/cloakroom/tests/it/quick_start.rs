@@ -141,3 +141,14 @@ fn session_error_as_a_response_says_what_to_do_and_nothing_of_the_error() {
     assert_eq!(status(ErrorKind::Gone), (409, false));
     assert_eq!(status(ErrorKind::Corrupted), (500, false));
 }
+
+// The front page of the repository is not compiled; the crate's is.
+#[test]
+fn front_page_of_the_repository_shows_the_quick_start_that_is_compiled() {
+    let Ok(front) = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")) else {
+        return; // a packaged crate
+    };
+    let compiled = include_str!("../../README.md").split("```rust,no_run\n").nth(1).unwrap();
+    let shown = front.split("```rust\n").nth(1).unwrap();
+    assert_eq!(shown.split("```").next(), compiled.split("```").next());
+}
