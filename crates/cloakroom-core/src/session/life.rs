@@ -47,7 +47,8 @@ impl<B: SessionBackend> Session<B> {
     /// twice.
     ///
     /// # Errors
-    /// `Gone` when the session ended meanwhile: nothing is recreated. `Conflict` when others kept writing for the
+    /// `Gone` when the session ended meanwhile: nothing is recreated; also when the client showed a key that was rotated
+    /// away, because a new session would take the place of the one it moved to. `Conflict` when others kept writing for the
     /// [retry budget](crate::SessionConfig::with_retry_budget). `QuotaExceeded` when the owner has too many sessions;
     /// `TooLarge` over the backend's largest payload; `Unavailable`. Unsaved changes stay for the next attempt.
     pub async fn save(&self) -> Result<()> {

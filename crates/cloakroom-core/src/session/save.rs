@@ -75,6 +75,7 @@ impl<B: SessionBackend> Session<B> {
             return Ok(false);
         };
         if !record.is_live() {
+            self.state().moved = true;
             self.security(SecurityEvent::RotatedKey(id()));
             return Ok(false);
         }
@@ -115,6 +116,7 @@ impl<B: SessionBackend> Session<B> {
             return Ok(Loaded::Over(key));
         }
         state.key = Some(key);
+        state.moved = false;
         state.loaded = true;
         state.generation += 1;
         Ok(Loaded::Live)

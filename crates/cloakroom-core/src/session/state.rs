@@ -3,7 +3,7 @@ use bytes::Bytes;
 use super::data::Data;
 use crate::clock::{Now, Timestamp};
 use crate::config::SessionConfig;
-use crate::error::{Result, SessionError};
+use crate::error::{ErrorKind, Result, SessionError};
 use crate::expiry::Expiry;
 use crate::key::SessionKey;
 use crate::record::{Record, Version};
@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) data: Data,
     pub(super) accessed: bool,
     pub(super) modified: bool,
+    /// The client showed a key that was rotated away: somebody else holds the session.
+    pub(super) moved: bool,
     /// Rotate with the next save.
     pub(super) cycle: bool,
     pub(super) next_key: Option<SessionKey>,
@@ -87,6 +89,7 @@ impl State {
             data: Data::new(config.format),
             accessed: false,
             modified: false,
+            moved: false,
             cycle: false,
             next_key: None,
             attempts: Vec::new(),
@@ -155,6 +158,11 @@ impl State {
                     Plan::Update(key.clone(), stored.version, record)
                 }
             }
+            // A new session would take the place of the one that the client moved to with another request.
+            (_, _) if self.moved && !self.cycle => {
+                return Err(SessionError::new(ErrorKind::Gone, "save")
+                    .with_message("the key was rotated away meanwhile; its session goes on under another"));
+            }
             (_, key) => {
                 let key = match key {
                     Some(key) => key.clone(),
@@ -196,6 +204,7 @@ impl State {
     /// Everything as in a new session.
     pub(super) fn forget(&mut self) {
         self.data.forget();
+        self.moved = false;
         self.key = None;
         self.stored = None;
         self.cycle = false;
@@ -208,7 +217,7 @@ impl State {
         if self.loaded {
             return Ok(());
         }
-        Err(SessionError::new(crate::ErrorKind::Unexpected, operation)
+        Err(SessionError::new(ErrorKind::Unexpected, operation)
             .with_message("the session is not loaded: call load().await first"))
     }
 }

@@ -178,6 +178,34 @@ async fn logout_follows_two_rotations() {
     assert_eq!(session.save().await.unwrap_err().kind(), ErrorKind::Gone);
 }
 
+/// A slow request with the key from before a login must not replace the cookie of after it.
+#[tokio::test]
+async fn straggler_with_a_rotated_key_starts_no_session_of_its_own() {
+    let manual = ManualClock::new();
+    let backend = InMemorySessionBackend::with_clock(manual.clock());
+    let session = Session::new(backend.clone());
+    session.set("a", 1).unwrap();
+    session.save().await.unwrap();
+    let old = session.key().unwrap();
+    session.login("user:1").await.unwrap();
+    let straggler = || Session::with_key(backend.clone(), old.clone());
+    let slow = straggler();
+    slow.load().await.unwrap();
+    slow.set("late", 1).unwrap();
+    assert_eq!(slow.save().await.unwrap_err().kind(), ErrorKind::Gone);
+    assert_eq!(slow.key_change(), KeyChange::Keep);
+    assert_eq!(backend.count(&Filter::everywhere()).await.unwrap(), 1);
+    straggler().login("user:2").await.expect("a login starts a session of its own");
+    let ends = straggler();
+    ends.flush().await.unwrap();
+    ends.set("next", 1).unwrap();
+    ends.save().await.expect("and so does what follows a logout");
+    manual.advance(std::time::Duration::from_secs(60));
+    let later = straggler();
+    later.set("later", 1).unwrap();
+    later.save().await.expect("when the marker is gone, the key is merely unknown");
+}
+
 #[tokio::test]
 async fn first_live_candidate_is_taken() {
     let backend = InMemorySessionBackend::new();
