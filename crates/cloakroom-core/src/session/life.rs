@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::Session;
-use super::owner::Device;
+use super::owner::{Device, HANDLE, SessionHandle};
 use super::state::{EXPIRY, RENEWED, REQUESTS, SINCE};
 use crate::backend::SessionBackend;
 use crate::clock::Timestamp;
@@ -141,6 +141,7 @@ impl<B: SessionBackend> Session<B> {
                 state.data.pending().clear();
                 state.data.drop_stored_reserved();
             }
+            self.keep_handle(&mut state, &owner)?;
             let pending = state.data.pending();
             pending.owner = Some(Some(owner));
             pending.reserve(SINCE, Some(now.as_millis().into()));
@@ -418,25 +419,41 @@ impl<B: SessionBackend> Session<B> {
     /// Says who the session belongs to. [`login`](Self::login) does this and more.
     ///
     /// # Errors
-    /// `InvalidKey` unless it is 1 to 255 bytes without control characters.
+    /// `InvalidKey` unless it is 1 to 255 bytes without control characters; `Unexpected` when the operating system
+    /// gives no randomness.
     pub fn set_owner(&self, owner: &str) -> Result<()> {
-        self.change_owner(Some(Owner::parse(owner)?));
-        Ok(())
+        self.change_owner(Some(Owner::parse(owner)?))
     }
 
     /// The session belongs to nobody.
     pub fn clear_owner(&self) {
-        self.change_owner(None);
+        // Only a new owner needs randomness, which alone can fail.
+        let cleared = self.change_owner(None);
+        debug_assert!(cleared.is_ok());
     }
 
-    fn change_owner(&self, owner: Option<Owner>) {
+    fn change_owner(&self, owner: Option<Owner>) -> Result<()> {
         let mut state = self.state();
         state.accessed = true;
         if state.loaded && state.data.owner() == owner.as_ref() {
-            return;
+            return Ok(());
+        }
+        match &owner {
+            Some(owner) => self.keep_handle(&mut state, owner)?,
+            None => state.data.pending().reserve(HANDLE, None),
         }
         state.data.pending().owner = Some(owner);
         state.changed();
+        Ok(())
+    }
+
+    /// Gives the session the handle it is listed by, unless it has one for that owner.
+    fn keep_handle(&self, state: &mut super::state::State, owner: &Owner) -> Result<()> {
+        if state.data.owner() != Some(owner) || state.data.reserved(HANDLE).is_none() {
+            let handle = SessionHandle::generate()?;
+            state.data.pending().reserve(HANDLE, Some(handle.as_str().into()));
+        }
+        Ok(())
     }
 
     /// Keeps what device the session is used from, for lists of devices.

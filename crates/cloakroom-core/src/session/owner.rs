@@ -4,8 +4,10 @@ use sha2::{Digest, Sha256};
 
 use super::Session;
 use super::data::Data;
+use super::save::end;
 use crate::backend::SessionBackend;
 use crate::clock::Timestamp;
+use crate::entropy;
 use crate::error::{ErrorKind, Result, SessionError};
 use crate::format::Format;
 use crate::key::{Scope, SessionId};
@@ -16,6 +18,7 @@ use crate::record::Owner;
 const MAX_ADDRESS: usize = 64;
 const MAX_USER_AGENT: usize = 512;
 const PAGE: usize = 100;
+pub(super) const HANDLE: &str = "handle";
 
 /// Where a session is used from, for people who look through a list of their devices. Texts are cut to 64 and 512
 /// bytes.
@@ -52,13 +55,22 @@ impl Device {
     }
 }
 
-/// Names one session of an owner to that owner. It is neither the session's key nor its id, and means nothing for
-/// another owner.
+/// Names one session of an owner to that owner, for as long as it lives, whatever key it moves to. It is neither the
+/// session's key nor its id, and means nothing for another owner.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionHandle(String);
 
 impl SessionHandle {
-    fn of(owner: &Owner, id: SessionId) -> Self {
+    /// A random one, kept in the session from when it gets its owner.
+    pub(super) fn generate() -> Result<Self> {
+        Ok(Self(Base64UrlUnpadded::encode_string(&entropy::take()?[..18])))
+    }
+
+    /// The one that is kept; for a session without, one made from its id.
+    fn of(owner: &Owner, id: SessionId, data: Option<&mut Data>) -> Self {
+        if let Some(Value::String(kept)) = data.and_then(|data| data.reserved(HANDLE)) {
+            return Self(kept);
+        }
         let mut hash = Sha256::new();
         hash.update(b"cloakroom session handle\0");
         hash.update((owner.as_str().len() as u64).to_be_bytes());
@@ -126,7 +138,7 @@ pub(crate) async fn sessions_of<B: SessionBackend>(
         let mut data = Data::over(record.payload, None, Format::default()).ok();
         let device = data.as_mut().and_then(|data| data.reserved("device"));
         sessions.push(SessionInfo {
-            handle: SessionHandle::of(owner, id),
+            handle: SessionHandle::of(owner, id, data.as_mut()),
             created_at: record.created_at,
             accessed_at: record.accessed_at,
             expires_at: record.expires_at,
@@ -139,24 +151,31 @@ pub(crate) async fn sessions_of<B: SessionBackend>(
     Ok(sessions)
 }
 
-/// Ends the session that the handle names among those of the owner; `false` when there is none.
+/// Ends the session that the handle names among those of the owner, also when it moves meanwhile; tells the id it had.
 pub(crate) async fn revoke<B: SessionBackend>(
     backend: &B,
     scope: Option<&Scope>,
     owner: &Owner,
     handle: &SessionHandle,
 ) -> Result<Option<SessionId>> {
-    let filter = Filter::in_scope(scope).with_owner(owner.clone());
-    let mut found = None;
-    each(backend, &filter, |entry| {
-        if SessionHandle::of(owner, entry.id) == *handle {
-            found = Some(entry);
+    let filter = Filter::in_scope(scope).with_owner(owner.clone()).with_payload();
+    // A listing may miss a session that moves while it is made, so that "none" takes a second one.
+    for _ in 0..2 {
+        let mut found = None;
+        each(backend, &filter, |entry| {
+            let mut data = Data::over(entry.record.payload.clone(), None, Format::default()).ok();
+            if SessionHandle::of(owner, entry.id, data.as_mut()) == *handle {
+                found = Some(entry.address());
+            }
+        })
+        .await?;
+        if let Some(address) = found
+            && let Some(ended) = end(backend, address, Removal::Revoked).await?
+        {
+            return Ok(Some(ended));
         }
-    })
-    .await?;
-    let Some(entry) = found else { return Ok(None) };
-    let removed = backend.remove(&entry.address(), Removal::Revoked).await?;
-    Ok(removed.then_some(entry.id))
+    }
+    Ok(None)
 }
 
 /// The sessions of this session's owner.
@@ -182,8 +201,9 @@ impl<B: SessionBackend> Session<B> {
         sessions_of(&self.0.backend, scope.as_ref(), &owner, id).await
     }
 
-    /// Ends the session that the handle names, if it is this owner's; says whether there was one. One backend call
-    /// per 100 sessions, and one.
+    /// Ends the session that the handle names, if it is this owner's, also when it is rotated meanwhile; says whether
+    /// there was one. Its own session may be meant, and is then over as after a [`flush`](Session::flush). One backend
+    /// call per 100 sessions, and one; twice the calls when there is none.
     ///
     /// # Errors
     /// As [`sessions`](Self::sessions).
@@ -192,6 +212,12 @@ impl<B: SessionBackend> Session<B> {
         let revoked = revoke(&self.0.backend, scope.as_ref(), &owner, handle).await?;
         if let Some(id) = revoked {
             self.notify(SessionEvent::Deleted(id, Removal::Revoked));
+            let mut state = self.state();
+            if state.stored.and(state.key.as_ref()).map(crate::SessionKey::id) == Some(id) {
+                state.ended = true;
+                state.forget();
+                state.modified = false;
+            }
         }
         Ok(revoked.is_some())
     }

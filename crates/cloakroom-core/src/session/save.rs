@@ -9,14 +9,14 @@ use super::state::{Plan, Stored, in_scope_of};
 use crate::backend::SessionBackend;
 use crate::config::AtLimit;
 use crate::error::{ErrorKind, Result, SessionError};
-use crate::key::SessionKey;
+use crate::key::{SessionId, SessionKey};
 use crate::observer::{SecurityEvent, SessionEvent};
 use crate::operation::{Filter, Limits, Removal, Rotate, Write};
 use crate::record::{Owner, Record, State as RecordState, random_u64};
 
 const MIN_ATTEMPTS: u32 = 16;
 const MAX_COLLISIONS: u32 = 8;
-const MAX_HOPS: u32 = 64;
+const MAX_HOPS: u32 = 4096;
 const MAX_EVICTIONS: u32 = 64;
 
 /// How often what was met in one save.
@@ -264,8 +264,8 @@ impl<B: SessionBackend> Session<B> {
                         log.fields.iter().any(|(_, change)| matches!(change, Change::Update { .. }))
                     })
                 {
-                    state.attempts.clear();
-                    return Err(SessionError::new(ErrorKind::Conflict, "save").with_message(
+                    // The attempt stays unsettled, so that no later save of this handle counts it twice.
+                    return Err(SessionError::new(ErrorKind::Unexpected, "save").with_message(
                         "a save was cut off, and others have written since: whether it counted cannot be told",
                     ));
                 }
@@ -344,27 +344,38 @@ impl<B: SessionBackend> Session<B> {
 
     /// Ends the session of that key, wherever it moved to; `true` when there was one.
     pub(crate) async fn end(&self, key: SessionKey, reason: Removal) -> Result<bool> {
-        let mut key = key;
-        for _ in 0..MAX_HOPS {
-            match self.0.backend.remove(&key, reason).await {
-                // A client-side session that cannot be revoked ends with its cookie.
-                Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(true),
-                removed => {
-                    if removed? {
-                        self.notify(SessionEvent::Deleted(key.id(), reason));
-                        return Ok(true);
-                    }
+        match end(&self.0.backend, key, reason).await {
+            // A client-side session that cannot be revoked ends with its cookie.
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(true),
+            ended => {
+                let ended = ended?;
+                if let Some(id) = ended {
+                    self.notify(SessionEvent::Deleted(id, reason));
                 }
-            }
-            match self.0.backend.read(&key).await? {
-                Some(record) if record.is_live() => {}
-                Some(record) => match record.successor() {
-                    Some(successor) => key = in_scope_of(&key, SessionKey::from_id(successor)),
-                    None => return Ok(false),
-                },
-                None => return Ok(false),
+                Ok(ended.is_some())
             }
         }
-        Err(SessionError::new(ErrorKind::Conflict, "flush").with_message("the session kept moving"))
     }
+}
+
+/// Ends the session of that key, following the trail of its rotations; tells the id it had at the end.
+pub(super) async fn end<B: SessionBackend>(
+    backend: &B,
+    mut key: SessionKey,
+    reason: Removal,
+) -> Result<Option<SessionId>> {
+    for _ in 0..MAX_HOPS {
+        if backend.remove(&key, reason).await? {
+            return Ok(Some(key.id()));
+        }
+        match backend.read(&key).await? {
+            Some(record) if record.is_live() => {}
+            Some(record) => match record.successor() {
+                Some(successor) => key = in_scope_of(&key, SessionKey::from_id(successor)),
+                None => return Ok(None),
+            },
+            None => return Ok(None),
+        }
+    }
+    Err(SessionError::new(ErrorKind::Conflict, "end").with_message("the session kept moving"))
 }

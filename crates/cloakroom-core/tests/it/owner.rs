@@ -42,6 +42,37 @@ async fn owner_lists_and_revokes_without_seeing_ids() {
     assert_eq!(backend.sessions_of("user:1").await.unwrap().len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoked_session_does_not_escape_by_rotating() {
+    let backend = InMemorySessionBackend::new();
+    let config = Arc::default();
+    let laptop = signed_in(&backend, "user:1", &config).await.unwrap();
+    for round in 0..100 {
+        let phone = signed_in(&backend, "user:1", &config).await.unwrap();
+        let sessions = laptop.sessions().await.unwrap();
+        let handle = sessions.into_iter().find(|session| !session.is_current).unwrap().handle;
+        // A page of devices lies open while the session moves.
+        phone.cycle_key().await.unwrap();
+        let moving = phone.clone();
+        let cycles = tokio::spawn(async move { while moving.cycle_key().await.is_ok() {} });
+        assert!(laptop.revoke(&handle).await.unwrap(), "round {round}");
+        cycles.await.unwrap();
+        assert!(!phone.exists().await.unwrap());
+        assert_eq!(backend.count(&Filter::everywhere()).await.unwrap(), 1, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn own_session_revoked_by_its_handle_is_over() {
+    let backend = InMemorySessionBackend::new();
+    let session = signed_in(&backend, "user:1", &Arc::default()).await.unwrap();
+    let handle = session.sessions().await.unwrap().remove(0).handle;
+    assert!(session.revoke(&handle).await.unwrap());
+    assert_eq!((session.owner(), session.key_change()), (None, KeyChange::Remove));
+    session.save().await.unwrap();
+    assert_eq!(backend.count(&Filter::everywhere()).await.unwrap(), 0);
+}
+
 // ST-18, ST-19, ST-20
 #[tokio::test]
 async fn others_or_all_sessions_of_an_owner_end_in_one_call() {
