@@ -9,7 +9,7 @@ use super::Session;
 use super::data::check_name;
 use super::log::{Apply, Change};
 use crate::backend::SessionBackend;
-use crate::error::{ErrorKind, Result, SessionError};
+use crate::error::{ErrorKind, Result};
 use crate::format::Format;
 use crate::observer::SecurityEvent;
 
@@ -352,11 +352,6 @@ impl<B: SessionBackend> Session<B> {
     }
 
     pub(crate) fn require_loaded(&self, operation: &'static str) -> Result<()> {
-        let state = self.state();
-        if state.loaded {
-            return Ok(());
-        }
-        Err(SessionError::new(ErrorKind::Unexpected, operation)
-            .with_message("the session is not loaded: call load().await first"))
+        self.state().check_loaded(operation)
     }
 }
