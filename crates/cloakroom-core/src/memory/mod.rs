@@ -243,6 +243,20 @@ impl InMemorySessionBackend {
         count as u64
     }
 
+    /// The sessions of one owner. Each is seen once, whatever moves meanwhile.
+    fn scan_owned(&self, filter: &Filter, after: Option<&StoreKey>, limit: usize, now: Timestamp) -> Page {
+        let owners = lock(&self.0.owners);
+        let mut keys = owned(&owners, filter);
+        keys.retain(|key| after.is_none_or(|after| key > after));
+        keys.sort_unstable();
+        let lives = |key: StoreKey| self.shard_of(key.id).entry(&key, filter.payload, now);
+        let mut entries: Vec<Entry> = keys.into_iter().filter_map(lives).take(limit + 1).collect();
+        let more = entries.len() > limit;
+        entries.truncate(limit);
+        let last = entries.last().filter(|_| more).map(|entry| StoreKey::of_entry(entry).to_cursor());
+        Page::new(entries, last)
+    }
+
     /// The write when the index of owners is concerned.
     fn write_owned(&self, key: &StoreKey, record: Record, how: Write, now: Timestamp) -> Result<()> {
         let mut owners = lock(&self.0.owners);
@@ -458,6 +472,9 @@ impl SessionBackend for InMemorySessionBackend {
     async fn scan(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page> {
         let now = self.0.clock.now();
         let after = after.map(|cursor| StoreKey::from_cursor(&cursor)).transpose()?;
+        if filter.owner.is_some() {
+            return Ok(self.scan_owned(filter, after.as_ref(), limit.max(1), now));
+        }
         let start = after.as_ref().map_or(0, |key| shard_index(key.id));
         let limit = limit.max(1);
         let mut entries = Vec::new();

@@ -271,14 +271,15 @@ impl Shard {
         let mut keys = self.matching(filter, now);
         keys.retain(|key| after.is_none_or(|after| key > after));
         keys.sort_unstable();
-        for key in keys.into_iter().take(limit) {
-            let Some(slot) = self.get(&key) else { continue };
-            let mut record = slot.record.clone();
-            if !filter.payload {
-                record.payload.clear();
-            }
-            into.push(Entry::new(key.id, key.scope, record));
+        into.extend(keys.iter().filter_map(|key| self.entry(key, filter.payload, now)).take(limit));
+    }
+
+    pub(super) fn entry(&self, key: &StoreKey, payload: bool, now: Timestamp) -> Option<Entry> {
+        let mut record = self.live(key, now)?.record.clone();
+        if !payload {
+            record.payload.clear();
         }
+        Some(Entry::new(key.id, key.scope.clone(), record))
     }
 
     pub(super) fn matching(&self, filter: &Filter, now: Timestamp) -> Vec<StoreKey> {

@@ -88,8 +88,8 @@ impl<B: SessionBackend> Session<B> {
         Ok(())
     }
 
-    /// Moves the session to a new key at once, with all pending changes: one backend call on a loaded session. The old key finds no
-    /// session from then on; for a while it still leads a logout here. A session that is not stored yet is stored.
+    /// Moves the session to a new key at once, with all pending changes: one backend call on a loaded session. The old
+    /// key finds no session from then on; for a while it leads a logout here. What is not stored yet is stored.
     ///
     /// # Errors
     /// As [`save`](Self::save).

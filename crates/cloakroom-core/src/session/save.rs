@@ -301,6 +301,10 @@ impl<B: SessionBackend> Session<B> {
                 }
                 Some(record) if record.is_live() && self.state().key.as_ref() == Some(&attempt.key) => {
                     self.take_over(attempt.key.clone(), record)?;
+                    // It may have been an earlier attempt that arrived; those that are left are none any more.
+                    if self.state().attempts.is_empty() {
+                        return Ok(true);
+                    }
                 }
                 _ => {}
             }

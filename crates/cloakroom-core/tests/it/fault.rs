@@ -9,6 +9,8 @@ use cloakroom_core::*;
 pub enum When {
     Before,
     After,
+    /// At `release`: cut off, but still under way in the server.
+    Late,
 }
 
 #[derive(Debug, Default)]
@@ -16,6 +18,7 @@ struct Switches {
     calls: AtomicU64,
     fail: Mutex<Option<(When, ErrorKind)>>,
     hang_after: AtomicBool,
+    under_way: Mutex<Option<(SessionKey, Record, Write)>>,
 }
 
 #[derive(Clone, Debug)]
@@ -43,6 +46,12 @@ impl Fault {
         self.switches.hang_after.store(hang, Ordering::SeqCst);
     }
 
+    /// What was cut off with [`When::Late`] arrives.
+    pub async fn release(&self) {
+        let (key, record, how) = self.switches.under_way.lock().unwrap().take().unwrap();
+        self.inner.write(&key, record, how).await.unwrap();
+    }
+
     fn count(&self) {
         self.switches.calls.fetch_add(1, Ordering::SeqCst);
     }
@@ -50,7 +59,7 @@ impl Fault {
     async fn around<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         self.count();
         let fail = self.switches.fail.lock().unwrap().take();
-        if let Some((When::Before, kind)) = fail {
+        if let Some((When::Before | When::Late, kind)) = fail {
             return Err(SessionError::new(kind, "injected"));
         }
         let result = call.await;
@@ -76,6 +85,10 @@ impl SessionBackend for Fault {
         self.inner.read(key).await
     }
     async fn write(&self, key: &SessionKey, record: Record, how: Write) -> Result<SessionKey> {
+        let late = matches!(*self.switches.fail.lock().unwrap(), Some((When::Late, _)));
+        if late {
+            *self.switches.under_way.lock().unwrap() = Some((key.clone(), record.clone(), how));
+        }
         self.around(self.inner.write(key, record, how)).await
     }
     async fn rotate(

@@ -54,7 +54,11 @@ async fn revoked_session_does_not_escape_by_rotating() {
         // A page of devices lies open while the session moves.
         phone.cycle_key().await.unwrap();
         let moving = phone.clone();
-        let cycles = tokio::spawn(async move { while moving.cycle_key().await.is_ok() {} });
+        let cycles = tokio::spawn(async move {
+            while moving.cycle_key().await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        });
         assert!(laptop.revoke(&handle).await.unwrap(), "round {round}");
         cycles.await.unwrap();
         assert!(!phone.exists().await.unwrap());

@@ -187,6 +187,25 @@ async fn lost_answer_is_settled_by_the_version() {
     }
 }
 
+/// Two saves are cut off; the first arrives after the second was given up. Each change counts once.
+#[tokio::test]
+async fn late_arrival_of_the_first_of_two_cut_off_saves_loses_nothing() {
+    let memory = InMemorySessionBackend::new();
+    let backend = Fault::new(&memory);
+    let key = stored(&memory).await;
+    let session = open(&backend, &key).await;
+    session.update("n", |n: Option<u64>| n.unwrap_or(0) + 1).unwrap();
+    backend.fail_next(When::Late, ErrorKind::Unavailable);
+    session.save().await.unwrap_err();
+    session.update("n", |n: Option<u64>| n.unwrap_or(0) + 10).unwrap();
+    backend.fail_next(When::Before, ErrorKind::Unavailable);
+    session.save().await.unwrap_err();
+    backend.release().await;
+    assert_eq!(value(&memory, &key, "n").await, Some(1));
+    session.save().await.unwrap();
+    assert_eq!(value(&memory, &key, "n").await, Some(11));
+}
+
 #[tokio::test]
 async fn lost_answer_of_a_create_or_rotate_is_settled_too() {
     for when in [When::After, When::Before] {
