@@ -177,8 +177,26 @@ impl Clone for Id {
 enum Repr {
     Secret([u8; KEY_LENGTH]),
     Name(Box<str>),
-    Sealed(Box<str>),
+    Sealed(Arc<Sealed>),
     Address,
+}
+
+/// Shared by clones, so that all learn the id when one is opened.
+struct Sealed {
+    text: Box<str>,
+    id: OnceLock<SessionId>,
+}
+
+impl Sealed {
+    fn new(text: impl Into<Box<str>>) -> Self {
+        Self { text: text.into(), id: OnceLock::new() }
+    }
+}
+
+impl Drop for Sealed {
+    fn drop(&mut self) {
+        self.text.zeroize();
+    }
 }
 
 impl SessionKey {
@@ -212,7 +230,7 @@ impl SessionKey {
                 if text.is_empty() || text.len() > max_length || !text.bytes().all(allowed) {
                     return Err(invalid());
                 }
-                Ok(Self::from_repr(Repr::Sealed(text.into())))
+                Ok(Self::from_repr(Repr::Sealed(Arc::new(Sealed::new(text)))))
             }
         }
     }
@@ -240,7 +258,17 @@ impl SessionKey {
     /// A sealed key, with the stable id that the seal holds. For client-side backends.
     #[must_use]
     pub fn sealed(value: impl Into<Box<str>>, id: SessionId) -> Self {
-        Self { repr: Repr::Sealed(value.into()), scope: None, id: Id::Known(id) }
+        let key = Self::from_repr(Repr::Sealed(Arc::new(Sealed::new(value))));
+        key.opened(id);
+        key
+    }
+
+    /// Tells a sealed key, and all its clones, the stable id that its seal holds. For client-side backends, when they
+    /// have opened it. Other keys know their id.
+    pub fn opened(&self, id: SessionId) {
+        if let Repr::Sealed(sealed) = &self.repr {
+            sealed.id.get_or_init(|| id);
+        }
     }
 
     fn from_repr(repr: Repr) -> Self {
@@ -249,7 +277,9 @@ impl SessionKey {
 
     /// The same key, its id worked out now: cheaper than on demand where it is certain to be needed.
     pub(crate) fn hashed(mut self) -> Self {
-        self.id = Id::Known(self.id());
+        if !matches!(self.repr, Repr::Sealed(_)) {
+            self.id = Id::Known(self.id());
+        }
         self
     }
 
@@ -281,13 +311,15 @@ impl SessionKey {
         matches!(self.repr, Repr::Address)
     }
 
-    /// The id a backend files the session under: computed once, at the first call. For a sealed key that was only
-    /// parsed it is the hash of the text; the backend that opens the seal knows the stable one.
+    /// The id a backend files the session under: computed once, at the first call. For a sealed key that nobody has
+    /// opened yet it is the hash of the text.
     #[must_use]
     pub fn id(&self) -> SessionId {
-        match &self.id {
-            Id::Known(id) => *id,
-            Id::Later(cell) => *cell.get_or_init(|| SessionId(Sha256::digest(self.expose()).into())),
+        let hash = || SessionId(Sha256::digest(self.expose()).into());
+        match (&self.repr, &self.id) {
+            (Repr::Sealed(sealed), _) => sealed.id.get().copied().unwrap_or_else(hash),
+            (_, Id::Known(id)) => *id,
+            (_, Id::Later(cell)) => *cell.get_or_init(hash),
         }
     }
 
@@ -296,7 +328,8 @@ impl SessionKey {
     pub fn expose(&self) -> &str {
         match &self.repr {
             Repr::Secret(bytes) => text(bytes),
-            Repr::Name(name) | Repr::Sealed(name) => name,
+            Repr::Name(name) => name,
+            Repr::Sealed(sealed) => &sealed.text,
             Repr::Address => "",
         }
     }
@@ -314,8 +347,8 @@ impl Drop for SessionKey {
     fn drop(&mut self) {
         match &mut self.repr {
             Repr::Secret(bytes) => bytes.zeroize(),
-            Repr::Name(name) | Repr::Sealed(name) => name.zeroize(),
-            Repr::Address => {}
+            Repr::Name(name) => name.zeroize(),
+            Repr::Sealed(_) | Repr::Address => {}
         }
     }
 }

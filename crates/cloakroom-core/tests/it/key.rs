@@ -285,3 +285,19 @@ async fn rotation_policies_rotate_when_due() {
     assert_eq!((&one, &two), (&renewed, &renewed));
     assert_ne!(request(two, config).await, renewed);
 }
+
+#[test]
+fn sealed_key_opened_once_all_clones_know_its_id() {
+    let capability = Capability::sealed(4000, 3000);
+    let key = SessionKey::parse("a-sealed_text", &capability).unwrap();
+    let clone = key.scoped(&Scope::parse("tenant:a").unwrap());
+    let before = key.id();
+    let id = SessionId::from_bytes([7; 32]);
+    clone.opened(id);
+    assert_ne!(before, id);
+    assert_eq!((key.id(), clone.id()), (id, id));
+    assert_eq!(key.expose(), "a-sealed_text");
+    let sealed = SessionKey::sealed("another", id);
+    sealed.opened(SessionId::from_bytes([8; 32]));
+    assert_eq!(sealed.id(), id);
+}
