@@ -3,4 +3,4 @@
 
 mod codec;
 
-pub use codec::Codec;
+pub use codec::{Codec, Contents};
