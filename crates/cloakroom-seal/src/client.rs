@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloakroom_core::{
     Capability, Clock, Cursor, ErrorKind, Filter, Limits, Mode, Page, Record, Removal, Result, Rotate, Scope,
@@ -38,12 +39,14 @@ use crate::revocation::{Clearance, Ledger, Revocation, Standing};
 pub struct ClientSideBackend<C> {
     codec: Arc<C>,
     clock: Clock,
+    leeway: Duration,
     ledger: Option<Arc<Ledger>>,
 }
 
 impl<C> Clone for ClientSideBackend<C> {
     fn clone(&self) -> Self {
-        Self { codec: Arc::clone(&self.codec), clock: self.clock.clone(), ledger: self.ledger.clone() }
+        let (codec, ledger) = (Arc::clone(&self.codec), self.ledger.clone());
+        Self { codec, clock: self.clock.clone(), leeway: self.leeway, ledger }
     }
 }
 
@@ -57,7 +60,7 @@ impl<C: Codec> ClientSideBackend<C> {
     /// Sessions in texts of that codec, on the system's clock.
     #[must_use]
     pub fn new(codec: C) -> Self {
-        Self { codec: Arc::new(codec), clock: Clock::system(), ledger: None }
+        Self { codec: Arc::new(codec), clock: Clock::system(), leeway: Duration::ZERO, ledger: None }
     }
 
     /// Takes its time from there.
@@ -65,6 +68,13 @@ impl<C: Codec> ClientSideBackend<C> {
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.ledger = self.ledger.map(|ledger| Arc::new(ledger.on_clock(clock.clone())));
         self.clock = clock;
+        self
+    }
+
+    /// Accepts texts for that long after their end (default 0), for processes whose clocks differ.
+    #[must_use]
+    pub fn with_leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
         self
     }
 
@@ -77,6 +87,13 @@ impl<C: Codec> ClientSideBackend<C> {
         let ledger = Ledger::new(revocation.into(), self.clock.clone());
         self.ledger = Some(Arc::new(ledger.map_err(|error| error.with_backend(self.codec.name()))?));
         Ok(self)
+    }
+
+    /// With another codec. For backends whose settings are their codec's.
+    #[must_use]
+    pub fn with_codec(mut self, codec: C) -> Self {
+        self.codec = Arc::new(codec);
+        self
     }
 
     /// The codec.
@@ -96,8 +113,13 @@ impl<C: Codec> ClientSideBackend<C> {
         }
         let contents = self.codec.open(key.scope(), key.expose())?;
         key.opened(contents.id);
-        let live = contents.record.is_live() && !contents.record.is_expired(self.clock.now());
+        let live = contents.record.is_live() && !contents.record.is_expired(self.clock.now() - self.leeway);
         live.then_some(contents)
+    }
+
+    /// From when on nobody accepts a text of that record.
+    fn refused_from(&self, record: &Record) -> Option<Timestamp> {
+        record.expires_at.map(|end| end + self.leeway)
     }
 
     /// The session whose text the key is, unless it ended.
@@ -135,10 +157,11 @@ impl<C: Codec> ClientSideBackend<C> {
         clearance: Option<Clearance>,
         operation: &'static str,
     ) -> Result<SessionKey> {
-        let text = self.codec.seal(scope, &contents).map_err(|error| error.with_backend(self.codec.name()))?;
+        let text =
+            self.codec.seal(scope, &contents).map_err(|error| error.with_backend(self.codec.name()))?;
         let Contents { id, record, .. } = contents;
         if let (Some(ledger), Some(clearance)) = (&self.ledger, clearance)
-            && !ledger.note(scope, id, record.expires_at, clearance).await?
+            && !ledger.note(scope, id, self.refused_from(&record), clearance).await?
         {
             return Err(self.refuse(ErrorKind::Gone, operation));
         }
@@ -162,7 +185,12 @@ impl<C: Codec> ClientSideBackend<C> {
     }
 
     /// Since when the session belongs to the owner of what comes next. Asks only about another owner.
-    async fn reissued_at(&self, scope: Option<&Scope>, before: &Contents, next: &Record) -> Result<Timestamp> {
+    async fn reissued_at(
+        &self,
+        scope: Option<&Scope>,
+        before: &Contents,
+        next: &Record,
+    ) -> Result<Timestamp> {
         if next.owner == before.record.owner {
             return Ok(before.issued_at);
         }
@@ -207,9 +235,13 @@ impl<C: Codec> ClientSideBackend<C> {
         }
         if key.is_sealed() && held.is_none() {
             let over = !matches!(mode, Mode::Create);
-            return if over { Ok(key.unscoped()) } else { Err(self.refuse(ErrorKind::AlreadyExists, "write")) };
+            return if over {
+                Ok(key.unscoped())
+            } else {
+                Err(self.refuse(ErrorKind::AlreadyExists, "write"))
+            };
         }
-        let end = held.map_or(marker.expires_at, |held| held.contents.record.expires_at);
+        let end = held.map_or(marker.expires_at, |held| self.refused_from(&held.contents.record));
         let trail = (marker.state == State::Moved).then_some(marker);
         if !ledger.end(key.scope(), key.id(), end, trail).await? {
             match mode {
@@ -277,7 +309,9 @@ impl<C: Codec> SessionBackend for ClientSideBackend<C> {
         let there = held.contents.record.version;
         match how.mode {
             Mode::Create => return Err(self.refuse(ErrorKind::AlreadyExists, "write")),
-            Mode::Update(expected) if expected != there => return Err(self.refuse(ErrorKind::Conflict, "write")),
+            Mode::Update(expected) if expected != there => {
+                return Err(self.refuse(ErrorKind::Conflict, "write"));
+            }
             Mode::Newer if there == record.version => return Ok(key.unscoped()),
             Mode::Newer if there > record.version => return Err(self.refuse(ErrorKind::Conflict, "write")),
             _ => {}
@@ -313,21 +347,20 @@ impl<C: Codec> SessionBackend for ClientSideBackend<C> {
         // The same rotation may have been done before, and its answer lost.
         let (floor, repeated) = match standing {
             Standing::Live(clearance) => (clearance.floor, false),
-            Standing::Moved { trail, floor: Some(floor) } if trail.successor() == Some(new.id()) => (floor, true),
+            Standing::Moved { trail, floor: Some(floor) } if trail.successor() == Some(new.id()) => {
+                (floor, true)
+            }
             Standing::Ended | Standing::Moved { .. } => return Err(gone()),
         };
         if shown.record.version != how.expected {
             return Err(self.refuse(ErrorKind::Conflict, "rotate"));
         }
         let admitted = admitted.ok_or_else(|| self.refuse(ErrorKind::AlreadyExists, "rotate"))?;
-        let issued_at = if changes_owner {
-            self.clock.now().max(admitted.floor)
-        } else {
-            shown.issued_at.max(floor)
-        };
+        let issued_at =
+            if changes_owner { self.clock.now().max(admitted.floor) } else { shown.issued_at.max(floor) };
         let contents = Contents { id: new.id(), issued_at, record };
         let key = self.issue(scope, contents, Some(admitted), "rotate").await?;
-        let end = shown.record.expires_at;
+        let end = self.refused_from(&shown.record);
         if repeated || ledger.end(scope, shown.id, end, how.trail.as_ref()).await? {
             return Ok(key);
         }
@@ -359,7 +392,7 @@ impl<C: Codec> SessionBackend for ClientSideBackend<C> {
         }
         match self.hold(key).await? {
             Some(Held { contents, .. }) => {
-                ledger.end(key.scope(), contents.id, contents.record.expires_at, None).await
+                ledger.end(key.scope(), contents.id, self.refused_from(&contents.record), None).await
             }
             None => Ok(false),
         }

@@ -124,7 +124,10 @@ pub(crate) enum Standing {
     Ended,
     /// Ended by a rotation that left this marker, which may be over by now. No floor where its owner's sessions were
     /// revoked as well.
-    Moved { trail: Record, floor: Option<Timestamp> },
+    Moved {
+        trail: Record,
+        floor: Option<Timestamp>,
+    },
 }
 
 /// That a session was not revoked when it was asked.

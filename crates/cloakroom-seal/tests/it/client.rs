@@ -186,3 +186,25 @@ async fn debug_of_everything_shows_no_text() {
         assert!(!all.contains(secret), "{all}");
     }
 }
+
+#[tokio::test]
+async fn leeway_accepts_a_text_so_long_after_its_end_and_no_longer() {
+    let clock = ManualClock::new();
+    let leeway = Duration::from_secs(5);
+    let strict = backend(&clock);
+    let ended = cloakroom_core::InMemorySessionBackend::with_clock(clock.clock());
+    let lenient = backend(&clock).with_leeway(leeway).with_revocation(ended.clone()).unwrap();
+    let kept = record(&clock, "{}");
+    let removed =
+        lenient.write(&SessionKey::generate().unwrap(), kept.clone(), Write::create()).await.unwrap();
+    let key = lenient.write(&SessionKey::generate().unwrap(), kept.clone(), Write::create()).await.unwrap();
+    assert!(lenient.remove(&removed, Removal::Flushed).await.unwrap());
+    clock.advance(HOUR);
+    assert_eq!(strict.read(&key).await.unwrap(), None);
+    clock.advance(leeway - Duration::from_millis(1));
+    ended.sweep(100).await.unwrap();
+    assert_eq!(lenient.read(&key).await.unwrap(), Some(kept));
+    assert_eq!(lenient.read(&removed).await.unwrap(), None);
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(lenient.read(&key).await.unwrap(), None);
+}

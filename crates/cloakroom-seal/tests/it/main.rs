@@ -1,5 +1,7 @@
 //! The tests of the seal: the envelope, and client-side sessions over a codec for tests.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod client;
 mod codec;
 #[cfg(feature = "envelope")]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use cloakroom_core::{
-    Capability, ErrorKind, Filter, InMemorySessionBackend, ManualClock, Owner, Record, Removal, Rotate, Scope,
-    SessionBackend, SessionKey, Touch, Write,
+    Capability, ErrorKind, Filter, InMemorySessionBackend, ManualClock, Owner, Record, Removal, Rotate,
+    Scope, SessionBackend, SessionKey, Touch, Write,
 };
 use cloakroom_seal::{ClientSideBackend, Revocation};
 use cloakroom_testkit::{Calls, Fault, Faulty, Operation, Spy};
@@ -232,9 +232,9 @@ async fn rotations_at_once_one_wins() {
         let old = stage.create(&kept).await;
         let secrets = [(); 4].map(|()| SessionKey::generate().unwrap());
         let moved = next(&stage.clock, &kept, "moved");
-        let rotations = secrets.each_ref().map(|secret| {
-            stage.backend.rotate(&old, secret, moved.clone(), Rotate::new(kept.version))
-        });
+        let rotations = secrets
+            .each_ref()
+            .map(|secret| stage.backend.rotate(&old, secret, moved.clone(), Rotate::new(kept.version)));
         let results = futures_util::future::join_all(rotations).await;
         let won: Vec<_> = results.into_iter().filter_map(Result::ok).collect();
         assert_eq!(won.len(), 1);
