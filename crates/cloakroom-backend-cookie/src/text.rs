@@ -9,7 +9,7 @@ type Fastest = base64::engine::Simd;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 type Fastest = base64::engine::GeneralPurpose;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Base64(Fastest);
 
 impl Base64 {

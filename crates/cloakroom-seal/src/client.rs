@@ -125,14 +125,17 @@ impl<C: Codec> ClientSideBackend<C> {
     /// The session whose text the key is, unless it ended.
     async fn hold(&self, key: &SessionKey) -> Result<Option<Held>> {
         let Some(contents) = self.open(key) else { return Ok(None) };
-        let clearance = match &self.ledger {
-            None => None,
-            Some(ledger) => match ledger.standing(key.scope(), &contents).await? {
-                Standing::Live(clearance) => Some(clearance),
-                Standing::Ended | Standing::Moved { .. } => return Ok(None),
-            },
-        };
-        Ok(Some(Held { contents, clearance }))
+        let clearance = self.clearance(key.scope(), &contents).await?;
+        Ok(clearance.map(|clearance| Held { contents, clearance }))
+    }
+
+    /// The right to write a session whose text was shown; `None` when it has ended.
+    async fn clearance(&self, scope: Option<&Scope>, shown: &Contents) -> Result<Option<Option<Clearance>>> {
+        let Some(ledger) = &self.ledger else { return Ok(Some(None)) };
+        Ok(match ledger.standing(scope, shown).await? {
+            Standing::Live(clearance) => Some(Some(clearance)),
+            Standing::Ended | Standing::Moved { .. } => None,
+        })
     }
 
     fn check(&self, record: &Record, limits: Limits, operation: &'static str) -> Result<()> {
@@ -213,10 +216,11 @@ impl<C: Codec> ClientSideBackend<C> {
 
     /// What a key shows, and since when the session would belong to the owner of what is written over it.
     async fn hold_for(&self, key: &SessionKey, next: &Record) -> Result<Option<(Held, Timestamp)>> {
-        let Some(shown) = self.open(key) else { return Ok(None) };
-        let (held, issued_at) =
-            future::try_join(self.hold(key), self.reissued_at(key.scope(), &shown, next)).await?;
-        Ok(held.map(|held| (held, issued_at)))
+        let Some(contents) = self.open(key) else { return Ok(None) };
+        let scope = key.scope();
+        let (clearance, issued_at) =
+            future::try_join(self.clearance(scope, &contents), self.reissued_at(scope, &contents, next)).await?;
+        Ok(clearance.map(|clearance| (Held { contents, clearance }, issued_at)))
     }
 
     /// Ends the session of a key by writing a marker in its place.
