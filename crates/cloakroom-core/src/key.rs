@@ -277,8 +277,8 @@ impl SessionKey {
 
     /// The same key, its id worked out now: cheaper than on demand where it is certain to be needed.
     pub(crate) fn hashed(mut self) -> Self {
-        if !matches!(self.repr, Repr::Sealed(_)) {
-            self.id = Id::Known(self.id());
+        if matches!((&self.repr, &self.id), (Repr::Secret(_) | Repr::Name(_), Id::Later(_))) {
+            self.id = Id::Known(SessionId(Sha256::digest(self.bytes()).into()));
         }
         self
     }
@@ -315,11 +315,20 @@ impl SessionKey {
     /// opened yet it is the hash of the text.
     #[must_use]
     pub fn id(&self) -> SessionId {
-        let hash = || SessionId(Sha256::digest(self.expose()).into());
+        let hash = || SessionId(Sha256::digest(self.bytes()).into());
         match (&self.repr, &self.id) {
             (Repr::Sealed(sealed), _) => sealed.id.get().copied().unwrap_or_else(hash),
             (_, Id::Known(id)) => *id,
             (_, Id::Later(cell)) => *cell.get_or_init(hash),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.repr {
+            Repr::Secret(bytes) => bytes,
+            Repr::Name(name) => name.as_bytes(),
+            Repr::Sealed(sealed) => sealed.text.as_bytes(),
+            Repr::Address => &[],
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use cloakroom_core::{Session, SessionBackend};
-use cloakroom_http::{Outcome, is_touched};
+use cloakroom_http::Outcome;
 use http::Response;
 use pin_project_lite::pin_project;
 
@@ -15,12 +15,13 @@ use crate::response::apply;
 type Closing = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 pin_project! {
-    /// The future of a [`SessionService`](crate::SessionService). It allocates only when the session was touched.
+    /// The future of a [`SessionService`](crate::SessionService). It allocates only when the session is to be saved or
+    /// extended.
     pub struct ResponseFuture<F, ResBody, B: SessionBackend> {
         #[pin]
         inner: F,
         opened: Option<(Session<B>, bool, Arc<Shared>)>,
-        closing: Option<(Closing, Response<ResBody>)>,
+        closing: Option<Box<(Closing, Response<ResBody>)>>,
     }
 }
 
@@ -47,18 +48,20 @@ where
         let this = self.project();
         if this.closing.is_none() {
             let response = ready!(this.inner.poll(context))?;
-            let touched = this.opened.take().filter(|(session, ..)| is_touched(session));
-            let Some((session, presented, shared)) = touched else {
+            let Some((session, presented, shared)) = this.opened.take() else {
                 return Poll::Ready(Ok(response));
             };
             let status = response.status().as_u16();
+            if let Some(outcome) = shared.engine.close_now(&session, presented, status) {
+                return Poll::Ready(Ok(apply(outcome, response)));
+            }
             let close = async move { shared.engine.close(&session, presented, status).await };
-            *this.closing = Some((Box::pin(close), response));
+            *this.closing = Some(Box::new((Box::pin(close), response)));
         }
-        let Some((closing, _)) = this.closing.as_mut() else { return Poll::Pending };
-        let outcome = ready!(closing.as_mut().poll(context));
+        let Some(closing) = this.closing.as_mut() else { return Poll::Pending };
+        let outcome = ready!(closing.0.as_mut().poll(context));
         match this.closing.take() {
-            Some((_, response)) => Poll::Ready(Ok(apply(outcome, response))),
+            Some(closing) => Poll::Ready(Ok(apply(outcome, closing.1))),
             None => Poll::Pending,
         }
     }

@@ -1,6 +1,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use memchr::memmem::Finder;
 
 use super::{Format, json};
 use crate::error::{ErrorKind, Result, SessionError};
@@ -109,9 +110,9 @@ impl Fields {
         })
     }
 
-    /// Whether that text can be a member's name somewhere in the payload: a quick look before a scan.
-    pub(crate) fn may_contain(&self, name: &str) -> bool {
-        memchr::memmem::find(&self.payload, name.as_bytes()).is_some()
+    /// Whether the text can be a member's name somewhere in the payload: a quick look before a scan.
+    pub(crate) fn may_contain(&self, name: &Finder<'_>) -> bool {
+        name.find(&self.payload).is_some()
     }
 
     fn name<'a>(&'a self, name: &'a Name) -> &'a [u8] {

@@ -1,7 +1,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use serde_json::{Map, Value};
 
 use super::log::{Change, Log};
@@ -222,7 +224,8 @@ impl Data {
     fn base_reserved(&mut self) -> &Map<String, Value> {
         if self.reserved.is_none() {
             let mut found = Map::new();
-            if self.base.may_contain(RESERVED)
+            static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(RESERVED));
+            if self.base.may_contain(&FINDER)
                 && let Ok(Some(range)) = self.base.find(RESERVED)
             {
                 found = self.base.format().decode(self.base.bytes(range)).unwrap_or_default();

@@ -44,20 +44,22 @@ impl<B: SessionBackend> Session<B> {
             }
             state.presented.clone()
         };
-        let mut key = presented;
-        let mut others = self.0.others.iter();
-        while let Some(candidate) = key {
-            if self.load_from(candidate).await? {
+        if let Some(presented) = presented
+            && self.load_from(presented, true).await?
+        {
+            return Ok(());
+        }
+        for other in &self.0.others {
+            if self.load_from(other.clone(), false).await? {
                 return Ok(());
             }
-            key = others.next().cloned();
         }
         self.state().loaded = true;
         Ok(())
     }
 
     /// Loads the session of that key; `false` when it has none.
-    async fn load_from(&self, key: SessionKey) -> Result<bool> {
+    async fn load_from(&self, key: SessionKey, first: bool) -> Result<bool> {
         let key = key.hashed();
         let record = match self.0.backend.read(&key).await {
             Err(error) if self.0.config.degrade && error.kind() == ErrorKind::Unavailable => {
@@ -80,7 +82,7 @@ impl<B: SessionBackend> Session<B> {
             return Ok(false);
         }
         let id = id();
-        match self.install(key, record)? {
+        match self.install(key, first, record)? {
             Loaded::Live => {
                 if !self.0.config.observers.is_empty() {
                     self.notify(SessionEvent::Loaded(id));
@@ -99,7 +101,7 @@ impl<B: SessionBackend> Session<B> {
         }
     }
 
-    fn install(&self, key: SessionKey, record: Record) -> Result<Loaded> {
+    fn install(&self, key: SessionKey, first: bool, record: Record) -> Result<Loaded> {
         let stored = Stored::from(&record);
         let config = &self.0.config;
         let Ok(data) = Data::over(record.payload, record.owner, config.format) else {
@@ -115,6 +117,10 @@ impl<B: SessionBackend> Session<B> {
             state.stored = None;
             return Ok(Loaded::Over(key));
         }
+        if first {
+            state.presented = None;
+        }
+        state.shown = first;
         state.key = Some(key);
         state.moved = false;
         state.loaded = true;

@@ -17,8 +17,10 @@ pub(super) const REQUESTS: &str = "requests";
 pub(super) struct State {
     /// The key in use: of the stored session, or prepared for a new one.
     pub(super) key: Option<SessionKey>,
-    /// What the client showed.
+    /// What the client showed, as long as it is not `key`.
     pub(super) presented: Option<SessionKey>,
+    /// The client holds `key` as it is.
+    pub(super) shown: bool,
     pub(super) stored: Option<Stored>,
     pub(super) loaded: bool,
     pub(super) data: Data,
@@ -85,6 +87,7 @@ impl State {
             key: None,
             loaded: presented.is_none(),
             presented,
+            shown: false,
             stored: None,
             data: Data::new(config.format),
             accessed: false,
@@ -191,7 +194,7 @@ impl State {
     ) -> Result<()> {
         self.data.rebase(payload, owner, covers)?;
         self.renewed |= self.stored.is_none_or(|before| before.expires_at != stored.expires_at);
-        self.key = Some(key);
+        self.take_key(key);
         self.stored = Some(stored);
         self.attempts.clear();
         self.modified = self.data.has_changes();
@@ -201,10 +204,17 @@ impl State {
         Ok(())
     }
 
+    /// The key from now on.
+    pub(super) fn take_key(&mut self, key: SessionKey) {
+        self.shown = self.shown && self.key.as_ref() == Some(&key);
+        self.key = Some(key);
+    }
+
     /// Everything as in a new session.
     pub(super) fn forget(&mut self) {
         self.data.forget();
         self.moved = false;
+        self.shown = false;
         self.key = None;
         self.stored = None;
         self.cycle = false;
