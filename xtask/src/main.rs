@@ -7,6 +7,7 @@
 
 mod bench;
 mod ci;
+mod fuzz;
 mod project;
 mod services;
 mod test;
@@ -24,6 +25,7 @@ usage: cargo xtask <command>
   ci [--skip-tests]                          everything that must hold before a merge
   tidy                                       the rules that no compiler checks
   bench [filter]                             the benchmarks
+  fuzz [target…] [--seconds N]               the fuzz targets, each for 60 s
   services up|down|status|env                the test servers of this checkout
   services start|stop <name> [--immediate]   one server; it keeps its port and data";
 
@@ -47,6 +49,7 @@ fn dispatch(args: &[String]) -> Outcome {
         "ci" => ci::run(rest),
         "tidy" => tidy::run(rest),
         "bench" => bench::run(rest),
+        "fuzz" => fuzz::run(rest),
         "services" => services::run(rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -1,6 +1,19 @@
 use std::fmt::Debug;
 
-use cloakroom_core::{Record, Result, Scope, SessionId};
+use cloakroom_core::{Record, Result, Scope, SessionId, Timestamp};
+
+/// What a text holds beside its scope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// The id of the session: stable through updates and touches, another after a rotation.
+    pub id: SessionId,
+    /// Since when the session belongs to its owner, moved up past each revocation that it survived. What revokes all
+    /// sessions of an owner goes by it. It is milliseconds, and never negative for a session of this century; it can be
+    /// some minutes in the future.
+    pub issued_at: Timestamp,
+    /// The session.
+    pub record: Record,
+}
 
 /// How a client-side session becomes a text and back. The one thing that kinds of client-side sessions differ in.
 pub trait Codec: Debug + Send + Sync + 'static {
@@ -10,16 +23,17 @@ pub trait Codec: Debug + Send + Sync + 'static {
     /// The longest text that is made or accepted, in bytes.
     fn max_length(&self) -> usize;
 
-    /// The largest payload that fits for a record without an owner or a scope, in bytes.
+    /// The largest payload that fits for a record without an owner or a scope, in bytes, whatever its bytes are.
     fn max_payload(&self) -> usize;
 
-    /// The text of a session, bound to its scope. It holds the id and the whole record.
+    /// The text of a session, bound to its scope. It holds the contents whole. The characters are those that
+    /// [`SessionKey::parse`](cloakroom_core::SessionKey::parse) accepts: letters, digits and `-_.~`.
     ///
     /// # Errors
     /// `TooLarge` with both sizes when the text would be over [`max_length`](Self::max_length).
-    fn seal(&self, scope: Option<&Scope>, id: SessionId, record: &Record) -> Result<Box<str>>;
+    fn seal(&self, scope: Option<&Scope>, contents: &Contents) -> Result<Box<str>>;
 
     /// What a text holds; `None` unless it was sealed here for that scope. All reasons look alike from outside. Expiry
     /// is not looked at.
-    fn open(&self, scope: Option<&Scope>, text: &str) -> Option<(SessionId, Record)>;
+    fn open(&self, scope: Option<&Scope>, text: &str) -> Option<Contents>;
 }

@@ -1,0 +1,4 @@
+//! The tests of the seal.
+
+#[cfg(feature = "envelope")]
+mod envelope;
