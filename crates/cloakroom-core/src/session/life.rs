@@ -210,14 +210,20 @@ impl<B: SessionBackend> Session<B> {
         if state.degraded || !(state.accessed || state.modified || state.cycle) {
             return Step::Nothing;
         }
-        if let Some(stored) = state.stored {
-            let now = self.now();
-            self.renew_if_due(state, now);
-            if !(state.modified || state.cycle) {
-                return if self.is_touch_due(state, stored, now) { Step::Touch } else { Step::Nothing };
-            }
+        let Some(stored) = state.stored else {
+            return if state.modified || state.cycle { Step::Save } else { Step::Nothing };
+        };
+        let rotation = self.0.config.rotation;
+        if (state.modified || state.cycle) && rotation.every.is_none() && rotation.after_requests.is_none() {
+            return Step::Save;
         }
-        if state.modified || state.cycle { Step::Save } else { Step::Nothing }
+        let now = self.now();
+        self.renew_if_due(state, now);
+        match state.modified || state.cycle {
+            true => Step::Save,
+            false if self.is_touch_due(state, stored, now) => Step::Touch,
+            false => Step::Nothing,
+        }
     }
 
     fn renew_if_due(&self, state: &mut State, now: Timestamp) {

@@ -44,15 +44,13 @@ impl<B: SessionBackend> Session<B> {
             }
             state.presented.clone()
         };
-        if let Some(presented) = presented
-            && self.load_from(presented, true).await?
-        {
-            return Ok(());
-        }
-        for other in &self.0.others {
-            if self.load_from(other.clone(), false).await? {
+        let mut key = presented;
+        let mut others = self.0.others.iter();
+        while let Some(candidate) = key {
+            if self.load_from(candidate, others.len() == self.0.others.len()).await? {
                 return Ok(());
             }
+            key = others.next().cloned();
         }
         self.state().loaded = true;
         Ok(())
@@ -60,7 +58,6 @@ impl<B: SessionBackend> Session<B> {
 
     /// Loads the session of that key; `false` when it has none.
     async fn load_from(&self, key: SessionKey, first: bool) -> Result<bool> {
-        let key = key.hashed();
         let record = match self.0.backend.read(&key).await {
             Err(error) if self.0.config.degrade && error.kind() == ErrorKind::Unavailable => {
                 tracing::warn!(target: "cloakroom", %error, "the session store is down; going on without sessions");
@@ -94,7 +91,7 @@ impl<B: SessionBackend> Session<B> {
                 Ok(false)
             }
             Loaded::Over(key) => {
-                self.0.backend.remove(&key, Removal::Expired).await?;
+                Box::pin(self.0.backend.remove(&key, Removal::Expired)).await?;
                 self.notify(SessionEvent::Expired(1));
                 Ok(false)
             }
@@ -143,14 +140,20 @@ impl<B: SessionBackend> Session<B> {
 
     /// Saves until it is done, refused or out of time. The caller holds the gate.
     pub(super) async fn save_gated(&self) -> Result<()> {
-        {
+        let (loaded, settled) = {
             let state = self.state();
             if !(state.modified || state.cycle) {
                 return Ok(());
             }
+            (state.loaded, state.attempts.is_empty())
+        };
+        // What is seldom needed is boxed: the future of the usual save stays small.
+        if !loaded {
+            Box::pin(self.load_gated()).await?;
         }
-        self.load_gated().await?;
-        self.settle().await?;
+        if !settled {
+            Box::pin(self.settle()).await?;
+        }
         let mut trials = Trials { started: None, conflicts: 0, collisions: 0, evictions: 0 };
         loop {
             let plan = self.state().plan(&self.0.config, self.now())?;
@@ -186,7 +189,7 @@ impl<B: SessionBackend> Session<B> {
                     }
                     return Ok(());
                 }
-                Err(error) => self.recover(error, record.owner.as_ref(), &mut trials).await?,
+                Err(error) => Box::pin(self.recover(error, record.owner.as_ref(), &mut trials)).await?,
             }
         }
     }

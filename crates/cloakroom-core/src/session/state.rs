@@ -153,7 +153,7 @@ impl State {
                 if self.cycle {
                     let new = match &self.next_key {
                         Some(key) => key.clone(),
-                        None => SessionKey::generate()?.hashed(),
+                        None => SessionKey::generate()?,
                     };
                     self.next_key = Some(new.clone());
                     Plan::Rotate(key.clone(), in_scope_of(key, new), stored.version, record)
@@ -169,7 +169,7 @@ impl State {
             (_, key) => {
                 let key = match key {
                     Some(key) => key.clone(),
-                    None => SessionKey::generate()?.hashed(),
+                    None => SessionKey::generate()?,
                 };
                 self.key = Some(key.clone());
                 Plan::Create(key, record)
