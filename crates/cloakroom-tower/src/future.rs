@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use cloakroom_core::{Session, SessionBackend};
-use cloakroom_http::Outcome;
 use http::Response;
 use pin_project_lite::pin_project;
 
 use crate::layer::Shared;
 use crate::response::apply;
 
-type Closing = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+type Closing<ResBody> = Pin<Box<dyn Future<Output = Response<ResBody>> + Send>>;
 
 pin_project! {
     /// The future of a [`SessionService`](crate::SessionService). It allocates only when the session is to be saved or
@@ -21,7 +20,7 @@ pin_project! {
         #[pin]
         inner: F,
         opened: Option<(Session<B>, bool, Arc<Shared>)>,
-        closing: Option<Box<(Closing, Response<ResBody>)>>,
+        closing: Option<Closing<ResBody>>,
     }
 }
 
@@ -39,7 +38,7 @@ impl<F, ResBody, B: SessionBackend> ResponseFuture<F, ResBody, B> {
 impl<F, ResBody, E, B> Future for ResponseFuture<F, ResBody, B>
 where
     F: Future<Output = Result<Response<ResBody>, E>>,
-    ResBody: Default,
+    ResBody: Default + Send + 'static,
     B: SessionBackend,
 {
     type Output = F::Output;
@@ -55,13 +54,12 @@ where
             if let Some(outcome) = shared.engine.close_now(&session, presented, status) {
                 return Poll::Ready(Ok(apply(outcome, response)));
             }
-            let close = async move { shared.engine.close(&session, presented, status).await };
-            *this.closing = Some(Box::new((Box::pin(close), response)));
+            *this.closing = Some(Box::pin(async move {
+                apply(shared.engine.close(&session, presented, status).await, response)
+            }));
         }
-        let Some(closing) = this.closing.as_mut() else { return Poll::Pending };
-        let outcome = ready!(closing.0.as_mut().poll(context));
-        match this.closing.take() {
-            Some(closing) => Poll::Ready(Ok(apply(outcome, closing.1))),
+        match this.closing {
+            Some(closing) => closing.as_mut().poll(context).map(Ok),
             None => Poll::Pending,
         }
     }

@@ -55,7 +55,7 @@ impl<S, B, ReqBody, ResBody> Service<Request<ReqBody>> for SessionService<S, B>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     B: SessionBackend + Clone,
-    ResBody: Default,
+    ResBody: Default + Send + 'static,
 {
     type Response = Response<ResBody>;
     type Error = S::Error;

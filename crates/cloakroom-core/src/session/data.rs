@@ -157,17 +157,28 @@ impl Data {
 
     /// The encoded value of a field that has not expired.
     pub(crate) fn peek(&mut self, name: &str, now: Now<'_>) -> Result<Option<(Format, &[u8])>> {
-        let Some(place) = self.locate(name)? else { return Ok(None) };
-        if self.deadline(name).is_some_and(|at| now.has_passed(at)) {
-            return Ok(None);
-        }
-        Ok(Some(match place {
-            Place::Base(range) => (self.base.format(), self.base.bytes(range)),
-            Place::Log(index, at) => match &self.logs[index].fields[at].1 {
-                Change::Set { value, .. } | Change::Update { value, .. } => (self.format, value),
-                Change::Delete | Change::SetTtl { .. } => return Ok(None),
+        Ok(match self.living(name, now)? {
+            Some(Place::Base(range)) => Some((self.base.format(), self.base.bytes(range))),
+            Some(Place::Log(index, at)) => match &self.logs[index].fields[at].1 {
+                Change::Set { value, .. } | Change::Update { value, .. } => Some((self.format, value)),
+                Change::Delete | Change::SetTtl { .. } => None,
             },
-        }))
+            None => None,
+        })
+    }
+
+    fn living(&mut self, name: &str, now: Now<'_>) -> Result<Option<Place>> {
+        let place = self.locate(name)?;
+        let lapsed = place.is_some() && self.deadline(name).is_some_and(|at| now.has_passed(at));
+        Ok(place.filter(|_| !lapsed))
+    }
+
+    /// The same, to be kept: no copy of what is as it was stored.
+    pub(super) fn keep(&mut self, name: &str, now: Now<'_>) -> Result<Option<(Format, Bytes)>> {
+        if let Some(Place::Base(range)) = self.living(name, now)? {
+            return Ok(Some((self.base.format(), self.base.payload().slice(range))));
+        }
+        Ok(self.peek(name, now)?.map(|(format, value)| (format, Bytes::copy_from_slice(value))))
     }
 
     /// Whether a field of that name ended by itself.

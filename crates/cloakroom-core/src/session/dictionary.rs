@@ -106,7 +106,7 @@ impl<B: SessionBackend> Session<B> {
                 let mut state = self.state();
                 state.accessed = true;
                 state.check_loaded("update")?;
-                let old = state.data.peek(name, now)?.map(|(format, bytes)| (format, bytes.to_vec()));
+                let old = state.data.keep(name, now)?;
                 (old, state.generation)
             };
             let decoded = old.as_ref().map(|(format, bytes)| format.decode(bytes)).transpose()?;

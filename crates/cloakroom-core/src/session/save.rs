@@ -264,7 +264,7 @@ impl<B: SessionBackend> Session<B> {
         loop {
             let (logs, generation) = {
                 let mut state = self.state();
-                let ours = state.attempts.iter().find(|attempt| attempt.version == record.version);
+                let ours = state.attempts.latest_first().find(|attempt| attempt.version == record.version);
                 let saved = ours.map_or(0, |attempt| attempt.covers);
                 if saved == 0
                     && !state.attempts.is_empty()
@@ -299,7 +299,7 @@ impl<B: SessionBackend> Session<B> {
     /// Finds out what became of saves that were cut off; `true` when one of them had arrived.
     async fn settle(&self) -> Result<bool> {
         let attempts = self.state().attempts.clone();
-        for attempt in attempts.iter().rev() {
+        for attempt in attempts.latest_first() {
             match self.0.backend.read(&attempt.key).await? {
                 Some(record) if record.version == attempt.version => {
                     let key = attempt.key.clone();

@@ -32,7 +32,7 @@ pub(super) struct State {
     pub(super) cycle: bool,
     pub(super) next_key: Option<SessionKey>,
     /// Saves whose outcome is not known: cancelled, or cut off.
-    pub(super) attempts: Vec<Attempt>,
+    pub(super) attempts: Attempts,
     /// Counts changes of `data`, for those who computed something from it without holding the lock.
     pub(super) generation: u64,
     /// This handle ended a session.
@@ -62,6 +62,35 @@ impl From<&Record> for Stored {
             accessed_at: record.accessed_at,
             expires_at: record.expires_at,
         }
+    }
+}
+
+/// Attempts in their order. There is seldom more than one, and that one is no reason to allocate.
+#[derive(Clone, Default)]
+pub(super) struct Attempts {
+    earlier: Vec<Attempt>,
+    last: Option<Attempt>,
+}
+
+impl Attempts {
+    fn push(&mut self, attempt: Attempt) {
+        self.earlier.extend(self.last.replace(attempt));
+    }
+
+    pub(super) fn pop(&mut self) {
+        self.last = self.earlier.pop();
+    }
+
+    pub(super) fn last(&self) -> Option<&Attempt> {
+        self.last.as_ref()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.last.is_none()
+    }
+
+    pub(super) fn latest_first(&self) -> impl Iterator<Item = &Attempt> {
+        self.last.iter().chain(self.earlier.iter().rev())
     }
 }
 
@@ -95,7 +124,7 @@ impl State {
             moved: false,
             cycle: false,
             next_key: None,
-            attempts: Vec::new(),
+            attempts: Attempts::default(),
             generation: 0,
             ended: false,
             degraded: false,
@@ -196,7 +225,7 @@ impl State {
         self.renewed |= self.stored.is_none_or(|before| before.expires_at != stored.expires_at);
         self.take_key(key);
         self.stored = Some(stored);
-        self.attempts.clear();
+        self.attempts = Attempts::default();
         self.modified = self.data.has_changes();
         self.cycle = false;
         self.next_key = None;
@@ -219,7 +248,7 @@ impl State {
         self.stored = None;
         self.cycle = false;
         self.next_key = None;
-        self.attempts.clear();
+        self.attempts = Attempts::default();
         self.generation += 1;
     }
 
