@@ -131,9 +131,14 @@ impl Engine {
         presented: bool,
         status: u16,
     ) -> Outcome {
-        if let Some(outcome) = self.close_now(session, presented, status) {
-            return outcome;
+        match self.close_now(session, presented, status) {
+            Some(outcome) => outcome,
+            None => self.close_later(session, presented).await,
         }
+    }
+
+    /// The rest of [`close`](Self::close), after [`close_now`](Self::close_now) gave `None`.
+    pub async fn close_later<B: SessionBackend>(&self, session: &Session<B>, presented: bool) -> Outcome {
         let changed = session.is_modified();
         let finished = session.finish().await;
         let mut outcome = self.outcome(session, presented, &session.key_change());

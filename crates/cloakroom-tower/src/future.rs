@@ -55,7 +55,7 @@ where
                 return Poll::Ready(Ok(apply(outcome, response)));
             }
             *this.closing = Some(Box::pin(async move {
-                apply(shared.engine.close(&session, presented, status).await, response)
+                apply(shared.engine.close_later(&session, presented).await, response)
             }));
         }
         match this.closing {
