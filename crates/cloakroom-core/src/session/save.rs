@@ -105,12 +105,12 @@ impl<B: SessionBackend> Session<B> {
             return Ok(Loaded::Damaged);
         };
         let mut state = self.state();
-        let logs = state.data.logs().to_vec();
-        state.data = if logs.is_empty() { data } else { data.with_logs(logs, self.lazy_now())? };
+        let logs = state.data.logs().clone();
+        state.data = if logs.is_empty() { data } else { data.with_logs(&logs, self.lazy_now())? };
         state.stored = Some(stored);
         if self.is_over(&mut state, stored) {
-            let logs = state.data.logs().to_vec();
-            state.data = Data::new(config.format).with_logs(logs, self.lazy_now())?;
+            let logs = state.data.logs().clone();
+            state.data = Data::new(config.format).with_logs(&logs, self.lazy_now())?;
             state.stored = None;
             return Ok(Loaded::Over(key));
         }
@@ -282,10 +282,10 @@ impl<B: SessionBackend> Session<B> {
                     let owner = record.owner.clone();
                     return state.adopt(key, stored, record.payload, owner, saved);
                 }
-                (state.data.logs().to_vec(), state.generation)
+                (state.data.logs().clone(), state.generation)
             };
             let base = Data::over(record.payload.clone(), record.owner.clone(), self.0.config.format)?;
-            let data = base.with_logs(logs, self.lazy_now())?;
+            let data = base.with_logs(&logs, self.lazy_now())?;
             let mut state = self.state();
             if state.generation == generation {
                 state.data = data;
