@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::{Outcome, project, test, tidy};
+use crate::{Outcome, fuzz, project, test, tidy};
 
 const USAGE: &str = "usage: cargo xtask ci [--skip-tests]";
 
@@ -77,6 +77,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     report.step("book", book);
     if !skip_tests {
         report.step("test", || test::run(&[]).into());
+        report.step("fuzz regressions", || fuzz::regressions().into());
     }
     report.finish()
 }

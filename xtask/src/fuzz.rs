@@ -66,7 +66,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
 /// Every input in `fuzz/corpus-regressions`, as plain tests.
 pub(crate) fn regressions() -> Outcome {
     let mut command = project::cargo();
-    command.args(["test", "--locked", "--no-fail-fast", "--manifest-path", MANIFEST, "--target-dir"]);
+    command.args(["test", "--no-fail-fast", "--manifest-path", MANIFEST, "--target-dir"]);
     project::check(command.arg(place("plain")))
 }
 

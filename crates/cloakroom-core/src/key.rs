@@ -270,6 +270,18 @@ impl SessionKey {
         matches!(self.ticket.text, Text::Nothing)
     }
 
+    /// Whether it carries a whole client-side session.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        matches!(self.ticket.text, Text::Sealed(_))
+    }
+
+    /// Whether it was made from a name that does not look like a secret: no client holds it.
+    #[must_use]
+    pub fn is_name(&self) -> bool {
+        matches!(self.ticket.text, Text::Name(_))
+    }
+
     /// The id a backend files the session under: computed once, at the first call. For a sealed key that nobody has
     /// opened yet it is the hash of the text.
     #[must_use]

@@ -93,7 +93,7 @@ impl Candidates {
         self.others.len() + 1 >= MAX_CANDIDATES
     }
 
-    fn consider(&mut self, value: &[u8], capability: &Capability) {
+    pub(crate) fn consider(&mut self, value: &[u8], capability: &Capability) {
         // An empty value is what some clients keep of a removed cookie.
         if value.is_empty() || self.is_full() {
             return;
@@ -111,6 +111,6 @@ impl Candidates {
     }
 }
 
-fn unquoted(value: &[u8]) -> &[u8] {
+pub(crate) fn unquoted(value: &[u8]) -> &[u8] {
     value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }

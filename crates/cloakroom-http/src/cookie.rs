@@ -1,6 +1,7 @@
 use cloakroom_core::{ErrorKind, KEY_LENGTH, Result, SessionError};
 
 use crate::set_cookie::MAX_PAIR;
+use crate::split::MAX_SPLIT;
 
 /// Longest attribute value that browsers keep, in octets (ST-51).
 const MAX_ATTRIBUTE: usize = 1024;
@@ -67,6 +68,7 @@ pub struct CookieConfig {
     http_only: bool,
     same_site: SameSite,
     partitioned: bool,
+    split: usize,
     /// All attributes but the lifetime, ready to append.
     attributes: Box<str>,
 }
@@ -82,6 +84,7 @@ impl CookieConfig {
             http_only: true,
             same_site: SameSite::Lax,
             partitioned: false,
+            split: 1,
         }
     }
 
@@ -134,6 +137,12 @@ impl CookieConfig {
         self.partitioned
     }
 
+    /// Over how many cookies a key may be split that does not fit into one; 1 = never.
+    #[must_use]
+    pub fn split(&self) -> usize {
+        self.split
+    }
+
     pub(crate) fn attributes(&self) -> &str {
         &self.attributes
     }
@@ -156,6 +165,7 @@ pub struct CookieBuilder {
     http_only: bool,
     same_site: SameSite,
     partitioned: bool,
+    split: usize,
 }
 
 impl CookieBuilder {
@@ -202,12 +212,22 @@ impl CookieBuilder {
         self
     }
 
+    /// Over how many cookies a client-side session may be split that does not fit into one (default 1 = never, at most
+    /// 4). The further ones are named like the first with `.1`, `.2` and `.3` behind. The backend must be told the same.
+    ///
+    /// Each response that sets such a cookie then removes those that are not needed any more, whether the client has
+    /// them or not.
+    pub fn with_split(mut self, cookies: usize) -> Self {
+        self.split = cookies;
+        self
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
     /// `InvalidConfig` when a browser would refuse the cookie, or when it could break out of its header: a name that
     /// is no token, a prefix whose demands are not met (ST-48, ST-49), `SameSite=None` or `Partitioned` without
-    /// `Secure`, an unusable path or domain (ST-51, ST-54).
+    /// `Secure`, an unusable path or domain (ST-51, ST-54), a split over none or more than 4.
     pub fn build(mut self) -> Result<CookieConfig> {
         self.check_name()?;
         self.check_prefix()?;
@@ -218,6 +238,9 @@ impl CookieBuilder {
         }
         if self.partitioned && !self.secure {
             return Err(invalid("Partitioned needs Secure"));
+        }
+        if !(1..=MAX_SPLIT).contains(&self.split) {
+            return Err(invalid("a key is split over 1 to 4 cookies"));
         }
         Ok(self.assemble())
     }
@@ -310,6 +333,7 @@ impl CookieBuilder {
             http_only: self.http_only,
             same_site: self.same_site,
             partitioned: self.partitioned,
+            split: self.split,
             attributes: attributes.into(),
         }
     }

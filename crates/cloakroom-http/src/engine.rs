@@ -187,8 +187,12 @@ impl Engine {
         if *change == KeyChange::Keep || (*change == KeyChange::Remove && !presented) {
             return outcome;
         }
-        match self.transport.announce(change, session.backend().clock().now()) {
-            Ok(announce) => outcome.announce = announce,
+        let now = session.backend().clock().now();
+        match self.transport.announce(change, now) {
+            Ok(announce) => {
+                outcome.announce = announce;
+                outcome.further = self.transport.announce_further(change, now);
+            }
             Err(error) => {
                 self.report(session, &error, true);
                 outcome.refusal = refusal(error.kind());

@@ -8,6 +8,7 @@ mod engine;
 mod outcome;
 mod refusal;
 mod set_cookie;
+mod split;
 mod stale;
 mod transport;
 
@@ -18,5 +19,6 @@ pub use engine::{Engine, Opened};
 pub use outcome::{KeyHeader, Outcome};
 pub use refusal::{Refusal, refusal};
 pub use set_cookie::MAX_AGE;
+pub use split::MAX_SPLIT;
 pub use stale::StaleBackend;
 pub use transport::{HeaderConfig, StoreDown, Transport};

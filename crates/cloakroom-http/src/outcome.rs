@@ -10,6 +10,8 @@ pub struct Outcome {
     /// A header to append, never to put in place of others of its name (CV-55). The response then also gets
     /// [`cache_control`](crate::cache_control).
     pub announce: Option<KeyHeader>,
+    /// Headers to append beside [`announce`](Self::announce), where a key is split over several cookies. Else empty.
+    pub further: Vec<KeyHeader>,
     /// What to merge into `Vary`; see [`merge_vary`](crate::merge_vary).
     pub vary: Option<Cow<'static, str>>,
     /// The session could not be saved: an error takes the place of the response. What else is said here goes onto

@@ -62,6 +62,7 @@ impl Transport {
         capability: &Capability,
     ) -> Candidates {
         match self {
+            Self::Cookie(cookie) if cookie.split() > 1 => cookie.split_candidates(lines, capability),
             Self::Cookie(cookie) => Candidates::from_cookies(cookie.name(), lines, capability),
             Self::Header(header) => {
                 Candidates::from_header(header.bearer.then_some("Bearer"), lines, capability)
@@ -87,6 +88,19 @@ impl Transport {
             }
             _ => None,
         })
+    }
+
+    /// What goes beside [`announce`](Self::announce) for a cookie that may be [split](CookieConfig::split): further
+    /// parts, and the removal of those that are not needed. Else nothing, without an allocation.
+    #[must_use]
+    pub fn announce_further(&self, change: &KeyChange, now: Timestamp) -> Vec<KeyHeader> {
+        let Self::Cookie(cookie) = self else { return Vec::new() };
+        let lines = match change {
+            KeyChange::Send(key, lifetime) => cookie.set_further(key, *lifetime, now),
+            KeyChange::Remove => cookie.removal_further(),
+            _ => return Vec::new(),
+        };
+        lines.into_iter().map(|line| KeyHeader::new("set-cookie", line)).collect()
     }
 }
 

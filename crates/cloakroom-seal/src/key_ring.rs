@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use aes_gcm::KeyInit;
 use aes_gcm::aead::array::Array;
-use aes_gcm::aes::Aes256;
+use aes_gcm::aes::Aes256Enc;
 use aes_gcm::aes::cipher::BlockCipherEncrypt;
 use cloakroom_core::Result;
 use hmac::{Hmac, Mac};
@@ -137,14 +137,14 @@ pub(crate) const PREFIX_LENGTH: usize = 12;
 
 /// The key derivation of XAES-256-GCM (C2SP): CMAC in counter mode over the first half of a 24-byte nonce.
 pub(crate) struct Encryption {
-    schedule: Aes256,
+    schedule: Aes256Enc,
     /// The subkey of CMAC for whole blocks.
     subkey: Zeroizing<[u8; 16]>,
 }
 
 impl Encryption {
     pub(crate) fn new(key: &[u8; 32]) -> Self {
-        let schedule = Aes256::new(key.into());
+        let schedule = Aes256Enc::new(key.into());
         let mut block = Array::from([0; 16]);
         schedule.encrypt_block(&mut block);
         // Doubling in GF(2^128), without a branch on the secret.

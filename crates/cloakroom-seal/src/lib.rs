@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod client;
 mod codec;
 #[cfg(feature = "envelope")]
 mod envelope;
@@ -8,9 +9,11 @@ mod envelope;
 mod key_ring;
 #[cfg(feature = "envelope")]
 mod passphrase;
+mod revocation;
 #[cfg(feature = "envelope")]
 mod seal_key;
 
+pub use client::ClientSideBackend;
 pub use codec::{Codec, Contents};
 #[cfg(feature = "envelope")]
 pub use envelope::{Context, SEALED_OVERHEAD, SIGNED_OVERHEAD};
@@ -18,5 +21,6 @@ pub use envelope::{Context, SEALED_OVERHEAD, SIGNED_OVERHEAD};
 pub use key_ring::KeyRing;
 #[cfg(feature = "envelope")]
 pub use passphrase::Passphrase;
+pub use revocation::Revocation;
 #[cfg(feature = "envelope")]
 pub use seal_key::{SEAL_KEY_LENGTH, SealKey};

@@ -16,7 +16,7 @@ pub(crate) fn apply<ResBody: Default>(outcome: Outcome, response: Response<ResBo
     if let Some(name) = outcome.vary.as_deref() {
         vary_by(headers, name);
     }
-    if let Some(announce) = outcome.announce {
+    for announce in outcome.announce.into_iter().chain(outcome.further) {
         append(headers, announce);
     }
     response

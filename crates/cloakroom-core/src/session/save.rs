@@ -91,7 +91,11 @@ impl<B: SessionBackend> Session<B> {
                 Ok(false)
             }
             Loaded::Over(key) => {
-                Box::pin(self.0.backend.remove(&key, Removal::Expired)).await?;
+                match Box::pin(self.0.backend.remove(&key, Removal::Expired)).await {
+                    // A client-side session that cannot be revoked is over all the same.
+                    Err(error) if error.kind() == ErrorKind::Unsupported => {}
+                    removed => drop(removed?),
+                }
                 self.notify(SessionEvent::Expired(1));
                 Ok(false)
             }

@@ -1,0 +1,126 @@
+//! What is inside the seal: flags, id, version, times, owner, and the payload to the end.
+
+use bytes::{Buf, Bytes};
+use cloakroom_core::{Owner, Record, SessionId, State, Timestamp, Version};
+use cloakroom_seal::Contents;
+
+const EXPIRES: u8 = 0b0100;
+const OWNED: u8 = 0b1000;
+const STATE: u8 = 0b0011;
+
+/// Flags, id, version.
+const FIXED: usize = 1 + 32 + 8;
+
+/// Room that is always counted for the times, used or not, so that the largest payload does not depend on the day:
+/// enough for a session that begins before the year 10000 and whose other times are within 69 years of that.
+const TIMES: usize = 7 + 3 * 6;
+
+/// What is counted for a record without an owner, beside its payload.
+pub(crate) const OVERHEAD: usize = FIXED + TIMES;
+
+/// How much to count for a frame, at least as long as it is.
+pub(crate) fn length(contents: &Contents) -> usize {
+    let record = &contents.record;
+    let times = offsets(contents).into_iter().flatten().map(varint_length).sum::<usize>();
+    let owner = record.owner.as_ref().map_or(0, |owner| 1 + owner.as_str().len());
+    FIXED + times.max(TIMES) + owner + record.payload.len()
+}
+
+/// The times: when it began, and how far the others are from that.
+fn offsets(contents: &Contents) -> [Option<u64>; 4] {
+    let Record { created_at, accessed_at, expires_at, .. } = &contents.record;
+    let start = created_at.as_millis();
+    let offset = |time: Timestamp| zigzag(time.as_millis().wrapping_sub(start));
+    [
+        Some(zigzag(start)),
+        Some(offset(*accessed_at)),
+        Some(offset(contents.issued_at)),
+        expires_at.map(offset),
+    ]
+}
+
+pub(crate) fn encode(contents: &Contents, out: &mut Vec<u8>) {
+    let record = &contents.record;
+    let expires = if record.expires_at.is_some() { EXPIRES } else { 0 };
+    let owned = if record.owner.is_some() { OWNED } else { 0 };
+    out.push(record.state.code() | expires | owned);
+    out.extend_from_slice(contents.id.as_bytes());
+    out.extend_from_slice(&record.version.as_u64().to_be_bytes());
+    for time in offsets(contents).into_iter().flatten() {
+        put_varint(out, time);
+    }
+    if let Some(owner) = &record.owner {
+        // An owner is at most 255 bytes long.
+        out.push(owner.as_str().len() as u8);
+        out.extend_from_slice(owner.as_str().as_bytes());
+    }
+    out.extend_from_slice(&record.payload);
+}
+
+/// Back from the bytes. They were authenticated, so `None` is for what another version of this crate sealed.
+pub(crate) fn decode(mut frame: Bytes) -> Option<Contents> {
+    let flags = frame.try_get_u8().ok()?;
+    if flags & !(STATE | EXPIRES | OWNED) != 0 {
+        return None;
+    }
+    let state = State::from_code(flags & STATE)?;
+    let mut id = [0; 32];
+    frame.try_copy_to_slice(&mut id).ok()?;
+    let version = Version::from_u64(frame.try_get_u64().ok()?);
+    let start = unzigzag(take_varint(&mut frame)?);
+    let mut time = || Some(Timestamp::from_millis(start.wrapping_add(unzigzag(take_varint(&mut frame)?))));
+    let (accessed_at, issued_at) = (time()?, time()?);
+    let expires_at = if flags & EXPIRES == 0 { None } else { Some(time()?) };
+    let owner = if flags & OWNED == 0 { None } else { Some(take_owner(&mut frame)?) };
+    let record = Record::new(frame, Timestamp::from_millis(start))
+        .with_state(state)
+        .with_version(version)
+        .with_accessed_at(accessed_at)
+        .with_expires_at(expires_at)
+        .with_owner(owner);
+    Some(Contents { id: SessionId::from_bytes(id), issued_at, record })
+}
+
+fn take_owner(frame: &mut Bytes) -> Option<Owner> {
+    let length = usize::from(frame.try_get_u8().ok()?);
+    let owner = frame.get(..length)?;
+    let owner = Owner::parse(std::str::from_utf8(owner).ok()?).ok()?;
+    frame.advance(length);
+    Some(owner)
+}
+
+/// Small numbers of either sign to small numbers.
+const fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)).cast_unsigned()
+}
+
+const fn unzigzag(number: u64) -> i64 {
+    (number >> 1).cast_signed() ^ -((number & 1).cast_signed())
+}
+
+fn varint_length(number: u64) -> usize {
+    (64 - (number | 1).leading_zeros()).div_ceil(7) as usize
+}
+
+fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn take_varint(frame: &mut Bytes) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = frame.try_get_u8().ok()?;
+        number |= u64::from(byte & 0x7F) << shift;
+        if byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! Files that are no sessions: reported once and moved aside.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::{fs, io};
+
+use cloakroom_core::Timestamp;
+
+use crate::error::Fault;
+use crate::header::Damage;
+
+/// How many are kept; then the oldest goes for each new one.
+const KEPT: usize = 1000;
+/// How many paths that could not be moved are remembered, so that each is reported once.
+const REMEMBERED: usize = 1024;
+
+#[derive(Debug)]
+pub(crate) struct Quarantine {
+    folder: PathBuf,
+    moved: AtomicU64,
+    stuck: Mutex<HashSet<u64>>,
+    hasher: RandomState,
+}
+
+impl Quarantine {
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        Self { folder, moved: AtomicU64::new(0), stuck: Mutex::default(), hasher: RandomState::new() }
+    }
+
+    pub(crate) fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+
+    /// Moves a file or folder aside. Names in the log tell nothing of ids.
+    ///
+    /// What only cannot be moved is left: it counts as not there all the same. But where even reading failed, the whole
+    /// folder may be out of reach, and that must not pass for an empty store.
+    pub(crate) fn set_aside(&self, path: &Path, damage: Damage, now: Timestamp) -> Result<(), Fault> {
+        let number = self.moved.fetch_add(1, Ordering::Relaxed);
+        // Sorted by age.
+        let name = format!("{:014}-{}-{number}", now.as_millis().max(0), std::process::id());
+        let moved = self.prune().and_then(|()| fs::rename(path, self.folder.join(&name)));
+        match moved {
+            Ok(()) => {
+                let reason = damage.as_str();
+                tracing::warn!(kept_as = %name, reason, "a file that is no session was moved into `damaged`");
+                Ok(())
+            }
+            Err(error) => {
+                self.moved.fetch_sub(1, Ordering::Relaxed);
+                if error.kind() == io::ErrorKind::NotFound {
+                    return Ok(());
+                }
+                if self.is_news(path) {
+                    tracing::warn!(
+                        reason = damage.as_str(),
+                        %error,
+                        "a file that is no session could not be moved into `damaged`; it is skipped"
+                    );
+                }
+                if damage == Damage::Unreadable { Err(error.into()) } else { Ok(()) }
+            }
+        }
+    }
+
+    fn is_news(&self, path: &Path) -> bool {
+        let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        if stuck.len() >= REMEMBERED {
+            stuck.clear();
+        }
+        stuck.insert(self.hasher.hash_one(path))
+    }
+
+    fn prune(&self) -> io::Result<()> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            names.push(entry?.file_name());
+        }
+        names.sort_unstable();
+        for name in names.iter().take((names.len() + 1).saturating_sub(KEPT)) {
+            let path = self.folder.join(name);
+            let removed = match fs::symlink_metadata(&path) {
+                Ok(there) if there.is_dir() => fs::remove_dir_all(&path),
+                Ok(_) => fs::remove_file(&path),
+                Err(error) => Err(error),
+            };
+            match removed {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
