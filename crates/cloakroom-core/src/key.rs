@@ -150,53 +150,22 @@ impl fmt::Debug for Scope {
 /// ```
 #[derive(Clone)]
 pub struct SessionKey {
-    repr: Repr,
+    /// Shared by clones: the secret is in one place, and what one learns of the id all know.
+    ticket: Arc<Ticket>,
     scope: Option<Scope>,
-    id: Id,
 }
 
-/// The id, or where it goes when somebody asks for it.
-enum Id {
-    Known(SessionId),
-    Later(OnceLock<SessionId>),
-}
-
-impl Clone for Id {
-    fn clone(&self) -> Self {
-        // A clone of a filled `OnceLock` is filled under its lock again, which costs as much as the rest of the key.
-        match self {
-            Self::Known(id) => Self::Known(*id),
-            Self::Later(cell) => {
-                cell.get().map_or_else(|| Self::Later(OnceLock::new()), |id| Self::Known(*id))
-            }
-        }
-    }
-}
-
-#[derive(Clone)]
-enum Repr {
-    Secret([u8; KEY_LENGTH]),
-    Name(Box<str>),
-    Sealed(Arc<Sealed>),
-    Address,
-}
-
-/// Shared by clones, so that all learn the id when one is opened.
-struct Sealed {
-    text: Box<str>,
+struct Ticket {
+    text: Text,
     id: OnceLock<SessionId>,
 }
 
-impl Sealed {
-    fn new(text: impl Into<Box<str>>) -> Self {
-        Self { text: text.into(), id: OnceLock::new() }
-    }
-}
-
-impl Drop for Sealed {
-    fn drop(&mut self) {
-        self.text.zeroize();
-    }
+enum Text {
+    Secret([u8; KEY_LENGTH]),
+    Name(Box<str>),
+    Sealed(Box<str>),
+    /// None: an address.
+    Nothing,
 }
 
 impl SessionKey {
@@ -206,7 +175,7 @@ impl SessionKey {
     /// `Unexpected` when the operating system gives no randomness; there is no fallback.
     pub fn generate() -> Result<Self> {
         let mut bytes = entropy::take()?;
-        let key = Self::from_repr(Repr::Secret(encode(&bytes)));
+        let key = Self::of(Text::Secret(encode(&bytes)));
         bytes.zeroize();
         Ok(key)
     }
@@ -223,14 +192,14 @@ impl SessionKey {
                 if !shaped_like_a_key(&bytes) {
                     return Err(invalid());
                 }
-                Ok(Self::from_repr(Repr::Secret(bytes)))
+                Ok(Self::of(Text::Secret(bytes)))
             }
             KeyKind::Sealed { max_length } => {
                 let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
                 if text.is_empty() || text.len() > max_length || !text.bytes().all(allowed) {
                     return Err(invalid());
                 }
-                Ok(Self::from_repr(Repr::Sealed(Arc::new(Sealed::new(text)))))
+                Ok(Self::of(Text::Sealed(text.into())))
             }
         }
     }
@@ -244,59 +213,49 @@ impl SessionKey {
             return Err(SessionError::new(ErrorKind::InvalidKey, "name a record"));
         }
         Ok(match name.as_bytes().try_into() {
-            Ok(bytes) if shaped_like_a_key(&bytes) => Self::from_repr(Repr::Secret(bytes)),
-            _ => Self::from_repr(Repr::Name(name.into())),
+            Ok(bytes) if shaped_like_a_key(&bytes) => Self::of(Text::Secret(bytes)),
+            _ => Self::of(Text::Name(name.into())),
         })
     }
 
     /// An address: reaches the session of that id and reveals no secret.
     #[must_use]
     pub fn from_id(id: SessionId) -> Self {
-        Self { repr: Repr::Address, scope: None, id: Id::Known(id) }
+        Self::with_id(Text::Nothing, id)
     }
 
     /// A sealed key, with the stable id that the seal holds. For client-side backends.
     #[must_use]
     pub fn sealed(value: impl Into<Box<str>>, id: SessionId) -> Self {
-        let key = Self::from_repr(Repr::Sealed(Arc::new(Sealed::new(value))));
-        key.opened(id);
-        key
+        Self::with_id(Text::Sealed(value.into()), id)
     }
 
     /// Tells a sealed key, and all its clones, the stable id that its seal holds. For client-side backends, when they
     /// have opened it. Other keys know their id.
     pub fn opened(&self, id: SessionId) {
-        if let Repr::Sealed(sealed) = &self.repr {
-            sealed.id.get_or_init(|| id);
+        if matches!(self.ticket.text, Text::Sealed(_)) {
+            self.ticket.id.get_or_init(|| id);
         }
     }
 
-    fn from_repr(repr: Repr) -> Self {
-        Self { repr, scope: None, id: Id::Later(OnceLock::new()) }
+    fn of(text: Text) -> Self {
+        Self { ticket: Arc::new(Ticket { text, id: OnceLock::new() }), scope: None }
     }
 
-    /// The same key, its id worked out now: cheaper than on demand where it is certain to be needed.
-    pub(crate) fn hashed(mut self) -> Self {
-        if !matches!(self.repr, Repr::Sealed(_)) {
-            self.id = Id::Known(self.id());
-        }
-        self
+    fn with_id(text: Text, id: SessionId) -> Self {
+        Self { ticket: Arc::new(Ticket { text, id: id.into() }), scope: None }
     }
 
     /// The same key inside a scope.
     #[must_use]
     pub fn scoped(&self, scope: &Scope) -> Self {
-        let mut key = self.clone();
-        key.scope = Some(scope.clone());
-        key
+        Self { ticket: Arc::clone(&self.ticket), scope: Some(scope.clone()) }
     }
 
     /// The same key outside any scope.
     #[must_use]
     pub fn unscoped(&self) -> Self {
-        let mut key = self.clone();
-        key.scope = None;
-        key
+        Self { ticket: Arc::clone(&self.ticket), scope: None }
     }
 
     /// The scope, if it has one.
@@ -308,41 +267,50 @@ impl SessionKey {
     /// Whether it is an address, which holds no secret.
     #[must_use]
     pub fn is_address(&self) -> bool {
-        matches!(self.repr, Repr::Address)
+        matches!(self.ticket.text, Text::Nothing)
     }
 
     /// Whether it carries a whole client-side session.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
-        matches!(self.repr, Repr::Sealed(_))
+        matches!(self.ticket.text, Text::Sealed(_))
     }
 
     /// Whether it was made from a name that does not look like a secret: no client holds it.
     #[must_use]
     pub fn is_name(&self) -> bool {
-        matches!(self.repr, Repr::Name(_))
+        matches!(self.ticket.text, Text::Name(_))
     }
 
     /// The id a backend files the session under: computed once, at the first call. For a sealed key that nobody has
     /// opened yet it is the hash of the text.
     #[must_use]
     pub fn id(&self) -> SessionId {
-        let hash = || SessionId(Sha256::digest(self.expose()).into());
-        match (&self.repr, &self.id) {
-            (Repr::Sealed(sealed), _) => sealed.id.get().copied().unwrap_or_else(hash),
-            (_, Id::Known(id)) => *id,
-            (_, Id::Later(cell)) => *cell.get_or_init(hash),
+        let Ticket { text, id } = &*self.ticket;
+        let hash = || SessionId(Sha256::digest(text.as_bytes()).into());
+        match text {
+            Text::Sealed(_) => id.get().copied().unwrap_or_else(hash),
+            _ => *id.get_or_init(hash),
         }
     }
 
     /// The text for the client. The one place where the secret leaves; empty for an address.
     #[must_use]
     pub fn expose(&self) -> &str {
-        match &self.repr {
-            Repr::Secret(bytes) => text(bytes),
-            Repr::Name(name) => name,
-            Repr::Sealed(sealed) => &sealed.text,
-            Repr::Address => "",
+        match &self.ticket.text {
+            Text::Secret(bytes) => text(bytes),
+            Text::Name(name) | Text::Sealed(name) => name,
+            Text::Nothing => "",
+        }
+    }
+}
+
+impl Text {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Secret(bytes) => bytes,
+            Self::Name(name) | Self::Sealed(name) => name.as_bytes(),
+            Self::Nothing => &[],
         }
     }
 }
@@ -355,21 +323,26 @@ fn shaped_like_a_key(bytes: &[u8; KEY_LENGTH]) -> bool {
     all && b"AEIMQUYcgkosw048".contains(&bytes[KEY_LENGTH - 1])
 }
 
-impl Drop for SessionKey {
+impl Drop for Text {
     fn drop(&mut self) {
-        match &mut self.repr {
-            Repr::Secret(bytes) => bytes.zeroize(),
-            Repr::Name(name) => name.zeroize(),
-            Repr::Sealed(_) | Repr::Address => {}
+        match self {
+            Self::Secret(bytes) => bytes.zeroize(),
+            Self::Name(name) | Self::Sealed(name) => name.zeroize(),
+            Self::Nothing => {}
         }
     }
 }
 
 impl PartialEq for SessionKey {
     fn eq(&self, other: &Self) -> bool {
-        let texts = self.expose().as_bytes().ct_eq(other.expose().as_bytes());
-        let secret = bool::from(texts) && (!self.expose().is_empty() || self.id() == other.id());
-        secret && self.is_address() == other.is_address() && self.scope == other.scope
+        let same = || {
+            let (one, other) = (self.ticket.text.as_bytes(), other.ticket.text.as_bytes());
+            bool::from(one.ct_eq(other))
+        };
+        let alike = self.is_address() == other.is_address() && self.scope == other.scope;
+        // Addresses have no text to compare.
+        let named = |key: &Self| key.is_address().then(|| key.id());
+        alike && (Arc::ptr_eq(&self.ticket, &other.ticket) || (same() && named(self) == named(other)))
     }
 }
 

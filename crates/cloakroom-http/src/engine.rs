@@ -14,7 +14,7 @@ use crate::transport::Transport;
 ///
 /// ```
 /// use cloakroom_core::{InMemorySessionBackend, SessionBackend};
-/// use cloakroom_http::{Engine, is_touched};
+/// use cloakroom_http::Engine;
 ///
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let backend = InMemorySessionBackend::new();
@@ -24,7 +24,7 @@ use crate::transport::Transport;
 /// opened.session.load().await?;
 /// opened.session.set("user", "ada")?;
 ///
-/// assert!(is_touched(&opened.session));
+/// assert!(opened.session.is_touched());
 /// let outcome = engine.close(&opened.session, opened.presented, 200).await;
 /// assert_eq!(outcome.vary.as_deref(), Some("Cookie"));
 /// assert!(outcome.announce.is_some_and(|header| header.value().starts_with("__Host-id=")));
@@ -36,6 +36,7 @@ pub struct Engine {
     config: Arc<SessionConfig>,
     transport: Transport,
     capability: Capability,
+    place: u64,
     save_on_5xx: bool,
 }
 
@@ -52,7 +53,9 @@ pub struct Opened<B: SessionBackend> {
 impl Engine {
     /// For sessions in a backend of that capability, with all defaults.
     pub fn new(capability: Capability) -> Self {
-        Self { config: Arc::default(), transport: Transport::default(), capability, save_on_5xx: false }
+        let transport = Transport::default();
+        let place = transport.place();
+        Self { config: Arc::default(), transport, capability, place, save_on_5xx: false }
     }
 
     /// How sessions behave.
@@ -63,6 +66,7 @@ impl Engine {
 
     /// How keys travel.
     pub fn with_transport(mut self, transport: Transport) -> Self {
+        self.place = transport.place();
         self.transport = transport;
         self
     }
@@ -96,17 +100,24 @@ impl Engine {
         if candidates.malformed {
             self.config.notify(SessionEvent::Security(SecurityEvent::MalformedKey));
         }
-        let session = Session::with_candidates(
+        let session = Session::of_request(
             backend,
             candidates.first,
             candidates.others.into_boxed_slice(),
             Arc::clone(&self.config),
+            self.place,
         );
         Opened { session, presented }
     }
 
+    /// Whether a session came from the same cookie or header as this engine's: then an outer layer looks after it.
+    #[must_use]
+    pub fn is_place_of<B: SessionBackend>(&self, session: &Session<B>) -> bool {
+        session.place() == self.place
+    }
+
     /// What is to be done when the handler has answered: saves what changed, renews or extends what is due, and says
-    /// what the response must tell. For a session that was never [touched](is_touched) nothing happens.
+    /// what the response must tell. For a session that was never [touched](Session::is_touched) nothing happens.
     ///
     /// No backend call for a session that was only read, one when its life is extended; one when it changed; more
     /// over conflicts. With a status of 500 or more nothing is saved, but the client still learns of what the handler
@@ -120,35 +131,67 @@ impl Engine {
         presented: bool,
         status: u16,
     ) -> Outcome {
-        let mut outcome = Outcome::default();
-        if !is_touched(session) {
-            return outcome;
+        match self.close_now(session, presented, status) {
+            Some(outcome) => outcome,
+            None => self.close_later(session, presented).await,
         }
-        outcome.vary = Some(match &self.transport {
-            Transport::Cookie(_) => Cow::Borrowed("Cookie"),
-            Transport::Header(_) => Cow::Owned(self.transport.vary().to_owned()),
-        });
-        if status < 500 || self.save_on_5xx {
-            let changed = session.is_modified();
-            if let Err(error) = session.finish().await {
-                self.report(session, &error, changed);
-                if changed {
-                    outcome.refusal = refusal(error.kind());
-                }
+    }
+
+    /// The rest of [`close`](Self::close), after [`close_now`](Self::close_now) gave `None`.
+    pub async fn close_later<B: SessionBackend>(&self, session: &Session<B>, presented: bool) -> Outcome {
+        let changed = session.is_modified();
+        let finished = session.finish().await;
+        let mut outcome = self.outcome(session, presented, &session.key_change());
+        if let Err(error) = finished {
+            self.report(session, &error, changed);
+            if changed {
+                outcome.refusal = outcome.refusal.or(refusal(error.kind()));
             }
-        } else if session.is_modified() {
+        }
+        outcome
+    }
+
+    /// As [`close`](Self::close), where the backend is not needed: for most requests. `None` when it is needed; then
+    /// nothing has happened yet.
+    #[must_use]
+    pub fn close_now<B: SessionBackend>(
+        &self,
+        session: &Session<B>,
+        presented: bool,
+        status: u16,
+    ) -> Option<Outcome> {
+        if !session.is_touched() {
+            return Some(Outcome::default());
+        }
+        if status < 500 || self.save_on_5xx {
+            return Some(self.outcome(session, presented, &session.finish_now()?));
+        }
+        if session.is_modified() {
             tracing::debug!(target: "cloakroom", status, "the handler failed: its session is not saved");
         }
-        let change = session.key_change();
+        Some(self.outcome(session, presented, &session.key_change()))
+    }
+
+    fn outcome<B: SessionBackend>(
+        &self,
+        session: &Session<B>,
+        presented: bool,
+        change: &KeyChange,
+    ) -> Outcome {
+        let vary = match &self.transport {
+            Transport::Cookie(_) => Cow::Borrowed("Cookie"),
+            Transport::Header(_) => Cow::Owned(self.transport.vary().to_owned()),
+        };
+        let mut outcome = Outcome { vary: Some(vary), ..Outcome::default() };
         // A removal tells a client to forget its key: one that showed none has nothing to forget (MW-010).
-        if change == KeyChange::Remove && !presented {
+        if *change == KeyChange::Keep || (*change == KeyChange::Remove && !presented) {
             return outcome;
         }
         let now = session.backend().clock().now();
-        match self.transport.announce(&change, now) {
+        match self.transport.announce(change, now) {
             Ok(announce) => {
                 outcome.announce = announce;
-                outcome.further = self.transport.announce_further(&change, now);
+                outcome.further = self.transport.announce_further(change, now);
             }
             Err(error) => {
                 self.report(session, &error, true);
@@ -171,11 +214,4 @@ impl Engine {
             self.config.notify(SessionEvent::Security(SecurityEvent::Corrupted(id)));
         }
     }
-}
-
-/// Whether somebody looked into the session or changed it. If not, the response goes out as it is, without `Vary`
-/// (MW-003).
-#[must_use]
-pub fn is_touched<B: SessionBackend>(session: &Session<B>) -> bool {
-    session.is_accessed() || session.is_modified()
 }

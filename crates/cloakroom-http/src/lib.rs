@@ -15,7 +15,7 @@ mod transport;
 pub use cache::{CacheControl, TARGETED_CACHE_CONTROL, cache_control, merge_vary};
 pub use candidate::{Candidates, MAX_BYTES, MAX_CANDIDATES};
 pub use cookie::{CookieBuilder, CookieConfig, SameSite};
-pub use engine::{Engine, Opened, is_touched};
+pub use engine::{Engine, Opened};
 pub use outcome::{KeyHeader, Outcome};
 pub use refusal::{Refusal, refusal};
 pub use set_cookie::MAX_AGE;

@@ -1,3 +1,4 @@
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use cloakroom_core::{Capability, ErrorKind, KeyChange, Result, SessionError, Timestamp};
@@ -41,14 +42,16 @@ impl Transport {
         }
     }
 
-    /// Whether two layers speak of the same session: the same cookie name, or the same header.
+    /// A number for the cookie or header: two layers with the same speak of the same session.
     #[must_use]
-    pub fn is_same_place(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Cookie(one), Self::Cookie(other)) => one.name() == other.name(),
-            (Self::Header(one), Self::Header(other)) => one.request == other.request,
-            _ => false,
-        }
+    pub fn place(&self) -> u64 {
+        let (kind, name) = match self {
+            Self::Cookie(cookie) => (1, cookie.name()),
+            Self::Header(header) => (2, &*header.request),
+        };
+        let mut hasher = DefaultHasher::new();
+        (kind, name).hash(&mut hasher);
+        hasher.finish().max(1)
     }
 
     /// The keys that a request carries.

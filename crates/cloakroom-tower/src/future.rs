@@ -5,22 +5,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use cloakroom_core::{Session, SessionBackend};
-use cloakroom_http::{Outcome, is_touched};
 use http::Response;
 use pin_project_lite::pin_project;
 
 use crate::layer::Shared;
 use crate::response::apply;
 
-type Closing = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+type Closing<ResBody> = Pin<Box<dyn Future<Output = Response<ResBody>> + Send>>;
 
 pin_project! {
-    /// The future of a [`SessionService`](crate::SessionService). It allocates only when the session was touched.
+    /// The future of a [`SessionService`](crate::SessionService). It allocates only when the session is to be saved or
+    /// extended.
     pub struct ResponseFuture<F, ResBody, B: SessionBackend> {
         #[pin]
         inner: F,
         opened: Option<(Session<B>, bool, Arc<Shared>)>,
-        closing: Option<(Closing, Response<ResBody>)>,
+        closing: Option<Closing<ResBody>>,
     }
 }
 
@@ -38,7 +38,7 @@ impl<F, ResBody, B: SessionBackend> ResponseFuture<F, ResBody, B> {
 impl<F, ResBody, E, B> Future for ResponseFuture<F, ResBody, B>
 where
     F: Future<Output = Result<Response<ResBody>, E>>,
-    ResBody: Default,
+    ResBody: Default + Send + 'static,
     B: SessionBackend,
 {
     type Output = F::Output;
@@ -47,18 +47,19 @@ where
         let this = self.project();
         if this.closing.is_none() {
             let response = ready!(this.inner.poll(context))?;
-            let touched = this.opened.take().filter(|(session, ..)| is_touched(session));
-            let Some((session, presented, shared)) = touched else {
+            let Some((session, presented, shared)) = this.opened.take() else {
                 return Poll::Ready(Ok(response));
             };
             let status = response.status().as_u16();
-            let close = async move { shared.engine.close(&session, presented, status).await };
-            *this.closing = Some((Box::pin(close), response));
+            if let Some(outcome) = shared.engine.close_now(&session, presented, status) {
+                return Poll::Ready(Ok(apply(outcome, response)));
+            }
+            *this.closing = Some(Box::pin(async move {
+                apply(shared.engine.close_later(&session, presented).await, response)
+            }));
         }
-        let Some((closing, _)) = this.closing.as_mut() else { return Poll::Pending };
-        let outcome = ready!(closing.as_mut().poll(context));
-        match this.closing.take() {
-            Some((_, response)) => Poll::Ready(Ok(apply(outcome, response))),
+        match this.closing {
+            Some(closing) => closing.as_mut().poll(context).map(Ok),
             None => Poll::Pending,
         }
     }

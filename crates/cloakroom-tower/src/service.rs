@@ -1,4 +1,3 @@
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -44,15 +43,6 @@ pub struct SessionService<S, B = SharedBackend> {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// Says in a request's extensions whose the `Session<B>` beside it is.
-struct Attached<B>(Arc<Shared>, PhantomData<fn() -> B>);
-
-impl<B> Clone for Attached<B> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0), PhantomData)
-    }
-}
-
 impl<S, B> SessionService<S, B> {
     /// The service inside.
     #[must_use]
@@ -65,7 +55,7 @@ impl<S, B, ReqBody, ResBody> Service<Request<ReqBody>> for SessionService<S, B>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     B: SessionBackend + Clone,
-    ResBody: Default,
+    ResBody: Default + Send + 'static,
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
@@ -76,17 +66,14 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let ours = self.shared.engine.transport();
-        let outer = request.extensions().get::<Attached<B>>();
-        if outer.is_some_and(|outer| outer.0.engine.transport().is_same_place(ours)) {
+        let outer = request.extensions().get::<Session<B>>();
+        if outer.is_some_and(|outer| self.shared.engine.is_place_of(outer)) {
             return ResponseFuture::passing(self.inner.call(request));
         }
         let lines = request.headers().get_all(&self.shared.request_header).iter().map(HeaderValue::as_bytes);
         let opened = self.shared.engine.open(self.backend.clone(), lines);
         let session: Session<B> = opened.session;
-        let extensions = request.extensions_mut();
-        extensions.insert(session.clone());
-        extensions.insert(Attached::<B>(Arc::clone(&self.shared), PhantomData));
+        request.extensions_mut().insert(session.clone());
         let inner = self.inner.call(request);
         ResponseFuture::new(inner, session, opened.presented, Arc::clone(&self.shared))
     }

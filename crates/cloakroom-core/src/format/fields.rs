@@ -1,9 +1,15 @@
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
+use memchr::memmem::Finder;
 
-use super::{Format, json};
+use super::{Format, RESERVED, json};
 use crate::error::{ErrorKind, Result, SessionError};
+
+/// White space behind the object, which no JSON tool keeps: this JSON was written here, with the reserved member first
+/// or not at all. So nobody has to search all of it.
+const MARK: u8 = b'\t';
 
 /// The members of a payload, found one after the other and no further than asked.
 pub(crate) struct Fields {
@@ -109,9 +115,19 @@ impl Fields {
         })
     }
 
-    /// Whether that text can be a member's name somewhere in the payload: a quick look before a scan.
-    pub(crate) fn may_contain(&self, name: &str) -> bool {
-        memchr::memmem::find(&self.payload, name.as_bytes()).is_some()
+    /// Whether the reserved member can be there: a quick look before a scan.
+    pub(crate) fn may_hold_reserved(&self) -> bool {
+        static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(RESERVED));
+        if self.is_marked() {
+            let first = self.payload.strip_prefix(b"{\"").and_then(|rest| rest.strip_prefix(RESERVED.as_bytes()));
+            return first.is_some_and(|rest| rest.starts_with(b"\""));
+        }
+        FINDER.find(&self.payload).is_some()
+    }
+
+    /// Whether the reserved member is the first, if it is there at all.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.format == Format::Json && self.payload.last() == Some(&MARK)
     }
 
     fn name<'a>(&'a self, name: &'a Name) -> &'a [u8] {
@@ -205,7 +221,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(format: Format, capacity: usize) -> Self {
-        let mut out = Vec::with_capacity(capacity + 2);
+        let mut out = Vec::with_capacity(capacity + 3);
         out.push(format.tag().unwrap_or(b'{'));
         Self { out, format, empty: true }
     }
@@ -249,9 +265,11 @@ impl Writer {
         self.empty = false;
     }
 
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    /// `mark` = the reserved member is the first or not there.
+    pub(crate) fn finish(mut self, mark: bool) -> Vec<u8> {
         if self.format == Format::Json {
             self.out.push(b'}');
+            self.out.extend(mark.then_some(MARK));
         }
         self.out
     }

@@ -12,6 +12,9 @@ use crate::error::{ErrorKind, Result, SessionError};
 
 pub(crate) use fields::{Fields, Writer};
 
+/// The top-level member that the framework keeps for itself.
+pub(crate) const RESERVED: &str = "_cloakroom";
+
 /// How the fields of a session are written. All formats hold the same data model, and each is read whatever format
 /// is configured for writing, so that a running site can change it.
 ///

@@ -1,17 +1,16 @@
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::log::{Change, Log};
+use super::log::{Change, Log, Logs};
 use crate::clock::{Now, Timestamp};
 use crate::error::{ErrorKind, Result, SessionError};
-use crate::format::{Fields, Format, Writer};
+use crate::format::{Fields, Format, RESERVED, Writer};
 use crate::record::Owner;
 
-/// The top-level member that the framework keeps for itself.
-pub(crate) const RESERVED: &str = "_cloakroom";
 const DEADLINES: &str = "deadlines";
 /// The JSON of a session without fields.
 const EMPTY: &[u8] = b"{}";
@@ -23,8 +22,8 @@ pub(crate) struct Data {
     base: Fields,
     reserved: Option<Map<String, Value>>,
     base_owner: Option<Owner>,
-    /// Changes not saved yet. Each attempt to save covers those up to a length; new changes go to the last.
-    logs: Vec<Log>,
+    /// Changes not saved yet.
+    logs: Logs,
     format: Format,
 }
 
@@ -40,57 +39,52 @@ impl Data {
             base: Fields::empty(format),
             reserved: Some(Map::new()),
             base_owner: None,
-            logs: Vec::new(),
+            logs: Logs::default(),
             format,
         }
     }
 
     /// Over a stored payload, without changes.
     pub(crate) fn over(payload: Bytes, owner: Option<Owner>, format: Format) -> Result<Self> {
-        Ok(Self { base: Fields::new(payload)?, reserved: None, base_owner: owner, logs: Vec::new(), format })
+        Ok(Self { base: Fields::new(payload)?, reserved: None, base_owner: owner, logs: Logs::default(), format })
     }
 
     pub(crate) fn format(&self) -> Format {
         self.format
     }
 
-    pub(super) fn logs(&self) -> &[Log] {
+    pub(super) fn logs(&self) -> &Logs {
         &self.logs
     }
 
     /// Puts the same changes over another base; values of updates are computed anew.
-    pub(super) fn with_logs(mut self, logs: Vec<Log>, now: Now<'_>) -> Result<Self> {
-        for mut log in logs {
-            self.logs.push(Log { fields: Vec::new(), ..log.clone() });
-            for (name, change) in log.fields.drain(..) {
+    pub(super) fn with_logs(mut self, logs: &Logs, now: Now<'_>) -> Result<Self> {
+        for (index, log) in logs.iter().enumerate() {
+            let header = Log { fields: Vec::new(), ..log.clone() };
+            self.logs.take_in(index, header);
+            for (name, change) in &log.fields {
                 let change = match change {
                     Change::Update { apply, .. } => {
-                        let value = apply(self.peek(&name, now)?)?;
-                        Change::Update { apply, value }
+                        let value = apply(self.peek(name, now)?)?;
+                        Change::Update { apply: Arc::clone(apply), value }
                     }
-                    other => other,
+                    other => other.clone(),
                 };
-                self.pending().push(&name, change)?;
+                self.logs.current().push(name, change)?;
             }
         }
+        self.logs.seal_as(logs);
         Ok(self)
     }
 
     /// The log for new changes.
     pub(super) fn pending(&mut self) -> &mut Log {
-        if self.logs.is_empty() {
-            self.logs.push(Log::default());
-        }
-        let last = self.logs.len() - 1;
-        &mut self.logs[last]
+        self.logs.pending()
     }
 
-    /// Closes the current log and says how many are closed.
+    /// Says how many logs an attempt to save now covers.
     pub(super) fn seal(&mut self) -> usize {
-        if self.logs.last().is_some_and(|log| !log.is_empty()) {
-            self.logs.push(Log::default());
-        }
-        self.logs.len().saturating_sub(1)
+        self.logs.seal()
     }
 
     /// Takes a saved payload as the new base and forgets the changes that are in it.
@@ -98,7 +92,7 @@ impl Data {
         self.base = Fields::new(payload)?;
         self.reserved = None;
         self.base_owner = owner;
-        self.logs.drain(..saved.min(self.logs.len()));
+        self.logs.forget(saved);
         Ok(())
     }
 
@@ -120,7 +114,8 @@ impl Data {
     }
 
     fn locate(&mut self, name: &str) -> Result<Option<Place>> {
-        for (index, log) in self.logs.iter().enumerate().rev() {
+        for index in (0..self.logs.len()).rev() {
+            let log = self.logs.at(index);
             for (at, (of, change)) in log.fields.iter().enumerate().rev() {
                 match change {
                     _ if **of != *name => {}
@@ -155,17 +150,28 @@ impl Data {
 
     /// The encoded value of a field that has not expired.
     pub(crate) fn peek(&mut self, name: &str, now: Now<'_>) -> Result<Option<(Format, &[u8])>> {
-        let Some(place) = self.locate(name)? else { return Ok(None) };
-        if self.deadline(name).is_some_and(|at| now.has_passed(at)) {
-            return Ok(None);
-        }
-        Ok(Some(match place {
-            Place::Base(range) => (self.base.format(), self.base.bytes(range)),
-            Place::Log(index, at) => match &self.logs[index].fields[at].1 {
-                Change::Set { value, .. } | Change::Update { value, .. } => (self.format, value),
-                Change::Delete | Change::SetTtl { .. } => return Ok(None),
+        Ok(match self.living(name, now)? {
+            Some(Place::Base(range)) => Some((self.base.format(), self.base.bytes(range))),
+            Some(Place::Log(index, at)) => match &self.logs.at(index).fields[at].1 {
+                Change::Set { value, .. } | Change::Update { value, .. } => Some((self.format, value)),
+                Change::Delete | Change::SetTtl { .. } => None,
             },
-        }))
+            None => None,
+        })
+    }
+
+    fn living(&mut self, name: &str, now: Now<'_>) -> Result<Option<Place>> {
+        let place = self.locate(name)?;
+        let lapsed = place.is_some() && self.deadline(name).is_some_and(|at| now.has_passed(at));
+        Ok(place.filter(|_| !lapsed))
+    }
+
+    /// The same, to be kept: no copy of what is as it was stored.
+    pub(super) fn keep(&mut self, name: &str, now: Now<'_>) -> Result<Option<(Format, Bytes)>> {
+        if let Some(Place::Base(range)) = self.living(name, now)? {
+            return Ok(Some((self.base.format(), self.base.payload().slice(range))));
+        }
+        Ok(self.peek(name, now)?.map(|(format, value)| (format, Bytes::copy_from_slice(value))))
     }
 
     /// Whether a field of that name ended by itself.
@@ -222,7 +228,7 @@ impl Data {
     fn base_reserved(&mut self) -> &Map<String, Value> {
         if self.reserved.is_none() {
             let mut found = Map::new();
-            if self.base.may_contain(RESERVED)
+            if self.base.may_hold_reserved()
                 && let Ok(Some(range)) = self.base.find(RESERVED)
             {
                 found = self.base.format().decode(self.base.bytes(range)).unwrap_or_default();
@@ -259,7 +265,7 @@ impl Data {
     pub(super) fn is_blank(&mut self, now: Now<'_>) -> bool {
         // The usual new session: something was set.
         let lasts = |change: &Change| matches!(change, Change::Set { deadline: None, .. });
-        if self.logs.len() == 1 && self.logs[0].fields.iter().any(|(_, change)| lasts(change)) {
+        if self.logs.len() == 1 && self.logs.at(0).fields.iter().any(|(_, change)| lasts(change)) {
             return false;
         }
         let reserved = self.logs.iter().any(|log| log.reserved.iter().any(|(_, value)| value.is_some()));
@@ -289,7 +295,7 @@ impl Data {
             let Some((from, value)) = self.peek(name, now)? else { continue };
             writer.member(name, &transcoded(format, from, value)?);
         }
-        Ok(writer.finish().into())
+        Ok(writer.finish(true).into())
     }
 
     /// The usual case without a walk over unchanged fields: JSON over JSON, fields replaced or added, nothing else.
@@ -308,6 +314,7 @@ impl Data {
         if self.base_reserved().contains_key(DEADLINES) {
             return Ok(None);
         }
+        let marked = self.base.is_marked() || !self.base.may_hold_reserved();
         let mut replaced: Vec<(Range<usize>, &[u8])> = Vec::new();
         let mut added: Vec<(&str, &[u8])> = Vec::new();
         let mut growth = 0;
@@ -333,6 +340,10 @@ impl Data {
         let blank = base == EMPTY;
         // Small fields go to the front, so that finding them again does not lead past large ones.
         let small = |value: &[u8]| value.len() <= SMALL;
+        if !self.reserved.as_ref().is_none_or(Map::is_empty) && added.iter().any(|(_, value)| small(value)) {
+            // The reserved member comes before them.
+            return Ok(None);
+        }
         let mut writer = Writer::new(Format::Json, base.len() + growth);
         added.iter().filter(|(_, value)| small(value)).for_each(|(name, value)| writer.member(name, value));
         if !blank {
@@ -346,7 +357,7 @@ impl Data {
             writer.raw(&base[from..self.base.end()]);
         }
         added.iter().filter(|(_, value)| !small(value)).for_each(|(name, value)| writer.member(name, value));
-        Ok(Some(writer.finish().into()))
+        Ok(Some(writer.finish(marked).into()))
     }
 
     fn merged_reserved(&mut self, names: &[String]) -> Map<String, Value> {

@@ -29,7 +29,7 @@ impl<B: SessionBackend> Session<B> {
         let mut state = self.state();
         state.accessed = true;
         let result = match state.data.peek(name, now) {
-            Ok(Some((format, bytes))) if name != super::data::RESERVED => format.decode(bytes).map(Some),
+            Ok(Some((format, bytes))) if name != crate::format::RESERVED => format.decode(bytes).map(Some),
             Ok(_) => state.check_loaded("get").map(|()| None),
             Err(damaged) => Err(damaged),
         };
@@ -106,7 +106,7 @@ impl<B: SessionBackend> Session<B> {
                 let mut state = self.state();
                 state.accessed = true;
                 state.check_loaded("update")?;
-                let old = state.data.peek(name, now)?.map(|(format, bytes)| (format, bytes.to_vec()));
+                let old = state.data.keep(name, now)?;
                 (old, state.generation)
             };
             let decoded = old.as_ref().map(|(format, bytes)| format.decode(bytes)).transpose()?;
@@ -155,7 +155,7 @@ impl<B: SessionBackend> Session<B> {
         let now = self.lazy_now();
         let mut state = self.state();
         state.accessed = true;
-        name != super::data::RESERVED && matches!(state.data.peek(name, now), Ok(Some(_)))
+        name != crate::format::RESERVED && matches!(state.data.peek(name, now), Ok(Some(_)))
     }
 
     /// The names of all fields.

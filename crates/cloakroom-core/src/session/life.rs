@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::Session;
 use super::owner::{Device, HANDLE, SessionHandle};
-use super::state::{EXPIRY, RENEWED, REQUESTS, SINCE};
+use super::state::{EXPIRY, RENEWED, REQUESTS, SINCE, State, Stored};
 use crate::backend::SessionBackend;
 use crate::clock::Timestamp;
 use crate::error::Result;
@@ -23,6 +23,12 @@ pub enum KeyChange {
     Send(SessionKey, Option<Duration>),
     /// This request ended its session: the key is of no use any more.
     Remove,
+}
+
+enum Step {
+    Nothing,
+    Save,
+    Touch,
 }
 
 /// The life of a session: loading and saving, keys, times.
@@ -164,28 +170,63 @@ impl<B: SessionBackend> Session<B> {
     /// # Errors
     /// As [`save`](Self::save).
     pub async fn finish(&self) -> Result<()> {
-        let touch = {
-            let mut state = self.state();
-            if state.degraded || !(state.accessed || state.modified || state.cycle) {
-                return Ok(());
+        let step = self.next_step(&mut self.state());
+        match step {
+            Step::Nothing => {}
+            Step::Save => return self.save().await,
+            Step::Touch => {
+                // What the handler read is good; the next request extends the session's life.
+                if let Err(error) = self.touch().await {
+                    tracing::warn!(target: "cloakroom", %error, "extending a session failed");
+                }
             }
-            if state.stored.is_some() {
-                let now = self.now();
-                self.renew_if_due(&mut state, now);
-            }
-            !(state.modified || state.cycle)
-        };
-        if !touch {
-            return self.save().await;
-        }
-        // What the handler read is good; the next request extends the session's life.
-        if let Err(error) = self.touch_if_due().await {
-            tracing::warn!(target: "cloakroom", %error, "extending a session failed");
         }
         Ok(())
     }
 
-    fn renew_if_due(&self, state: &mut super::state::State, now: Timestamp) {
+    /// As [`finish`](Self::finish) where the backend is not needed, and what the client has to learn. `None` when it is
+    /// needed; then nothing has happened yet.
+    #[must_use]
+    pub fn finish_now(&self) -> Option<KeyChange> {
+        if self.0.config.rotation.after_requests.is_some() {
+            return None;
+        }
+        let mut state = self.state();
+        match self.next_step(&mut state) {
+            Step::Nothing => Some(self.key_change_of(&mut state)),
+            Step::Save | Step::Touch => None,
+        }
+    }
+
+    /// Whether somebody looked into the session or changed it.
+    #[must_use]
+    pub fn is_touched(&self) -> bool {
+        let state = self.state();
+        state.accessed || state.modified
+    }
+
+    /// What the end of a request asks of the backend.
+    fn next_step(&self, state: &mut State) -> Step {
+        if state.degraded || !(state.accessed || state.modified || state.cycle) {
+            return Step::Nothing;
+        }
+        let Some(stored) = state.stored else {
+            return if state.modified || state.cycle { Step::Save } else { Step::Nothing };
+        };
+        let rotation = self.0.config.rotation;
+        if (state.modified || state.cycle) && rotation.every.is_none() && rotation.after_requests.is_none() {
+            return Step::Save;
+        }
+        let now = self.now();
+        self.renew_if_due(state, now);
+        match state.modified || state.cycle {
+            true => Step::Save,
+            false if self.is_touch_due(state, stored, now) => Step::Touch,
+            false => Step::Nothing,
+        }
+    }
+
+    fn renew_if_due(&self, state: &mut State, now: Timestamp) {
         let policy = self.0.config.rotation;
         let Some(stored) = state.stored.filter(|_| !state.cycle) else { return };
         if let Some(every) = policy.every {
@@ -205,20 +246,13 @@ impl<B: SessionBackend> Session<B> {
         }
     }
 
-    async fn touch_if_due(&self) -> Result<()> {
+    fn is_touch_due(&self, state: &mut State, stored: Stored, now: Timestamp) -> bool {
         let config = &self.0.config;
-        let due = {
-            let now = self.now();
-            let mut state = self.state();
-            let Some(before) = state.stored.and_then(|stored| stored.expires_at) else { return Ok(()) };
-            let interval = config
-                .touch_interval
-                .or_else(|| config.timeouts.idle.map(|idle| idle / 10))
-                .unwrap_or_default();
-            let after = state.ends(config, now).unwrap_or(Timestamp::MAX);
-            after > before && after.duration_since(before) >= interval
-        };
-        if due { self.touch().await } else { Ok(()) }
+        let Some(before) = stored.expires_at else { return false };
+        let interval =
+            config.touch_interval.or_else(|| config.timeouts.idle.map(|idle| idle / 10)).unwrap_or_default();
+        let after = state.ends(config, now).unwrap_or(Timestamp::MAX);
+        after > before && after.duration_since(before) >= interval
     }
 
     /// Extends the session's life in the store as a use of it does, without writing it: one backend call on a loaded
@@ -244,7 +278,7 @@ impl<B: SessionBackend> Session<B> {
             stored.accessed_at = now;
             stored.expires_at = stored.expires_at.map(|at| at.max(how.expires_at));
             state.renewed = true;
-            state.key = Some(super::state::in_scope_of(&key, new));
+            state.take_key(super::state::in_scope_of(&key, new));
         }
         Ok(())
     }
@@ -448,7 +482,7 @@ impl<B: SessionBackend> Session<B> {
     }
 
     /// Gives the session the handle it is listed by, unless it has one for that owner.
-    fn keep_handle(&self, state: &mut super::state::State, owner: &Owner) -> Result<()> {
+    fn keep_handle(&self, state: &mut State, owner: &Owner) -> Result<()> {
         if state.data.owner() != Some(owner) || state.data.reserved(HANDLE).is_none() {
             let handle = SessionHandle::generate()?;
             state.data.pending().reserve(HANDLE, Some(handle.as_str().into()));
@@ -470,23 +504,23 @@ impl<B: SessionBackend> Session<B> {
     /// What the client has to learn about its key. For middleware, after [`finish`](Self::finish).
     #[must_use]
     pub fn key_change(&self) -> KeyChange {
-        let mut state = self.state();
-        let Some(key) = state.stored.and(state.key.clone()) else {
+        self.key_change_of(&mut self.state())
+    }
+
+    fn key_change_of(&self, state: &mut State) -> KeyChange {
+        let (Some(stored), Some(key)) = (state.stored, &state.key) else {
             return if state.ended { KeyChange::Remove } else { KeyChange::Keep };
         };
-        let expiry = state.expiry();
-        let browser = self.goes_with_browser(expiry);
-        let same = state.presented.as_ref().is_some_and(|presented| *presented == key);
-        let moved = state.renewed && !browser;
         // A lifetime that was not saved, because the handler failed, is nothing to tell.
         let saved_expiry = state.expiry_set && !state.modified;
-        if same && !(moved || saved_expiry) {
+        if state.shown && !(state.renewed || saved_expiry) {
             return KeyChange::Keep;
         }
-        if browser {
-            return KeyChange::Send(key, None);
+        let key = key.clone();
+        if self.goes_with_browser(state.expiry()) {
+            return if state.shown && !saved_expiry { KeyChange::Keep } else { KeyChange::Send(key, None) };
         }
-        let ends = state.stored.and_then(|stored| stored.expires_at).unwrap_or(Timestamp::MAX);
+        let ends = stored.expires_at.unwrap_or(Timestamp::MAX);
         KeyChange::Send(key, Some(ends.duration_since(self.now())))
     }
 }

@@ -91,6 +91,76 @@ impl Log {
     }
 }
 
+/// The logs of a session. Each attempt to save covers those up to a number; changes made after it go to a new one.
+#[derive(Clone, Default)]
+pub(super) struct Logs {
+    closed: Vec<Log>,
+    current: Log,
+    /// An attempt covers the current one.
+    sealed: bool,
+}
+
+impl Logs {
+    pub(super) fn is_empty(&self) -> bool {
+        self.closed.is_empty() && self.current.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.closed.len() + 1
+    }
+
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Log> {
+        self.closed.iter().chain([&self.current])
+    }
+
+    pub(super) fn at(&self, index: usize) -> &Log {
+        self.closed.get(index).unwrap_or(&self.current)
+    }
+
+    /// The log for new changes.
+    pub(super) fn pending(&mut self) -> &mut Log {
+        if self.sealed {
+            self.begin(Log::default());
+            self.sealed = false;
+        }
+        &mut self.current
+    }
+
+    /// Closes the current log and takes that one in its place.
+    fn begin(&mut self, log: Log) {
+        self.closed.push(std::mem::replace(&mut self.current, log));
+    }
+
+    /// Says how many an attempt to save now covers.
+    pub(super) fn seal(&mut self) -> usize {
+        self.sealed = self.sealed || !self.current.is_empty();
+        self.closed.len() + usize::from(self.sealed)
+    }
+
+    /// Forgets so many, the earliest first.
+    pub(super) fn forget(&mut self, count: usize) {
+        if count > self.closed.len() {
+            *self = Self::default();
+        } else {
+            self.closed.drain(..count);
+        }
+    }
+
+    /// Takes in the log of that number: the first in place of the empty one that is there.
+    pub(super) fn take_in(&mut self, number: usize, log: Log) {
+        if number == 0 { self.current = log } else { self.begin(log) }
+    }
+
+    pub(super) fn current(&mut self) -> &mut Log {
+        &mut self.current
+    }
+
+    /// Covered by an attempt as the others are.
+    pub(super) fn seal_as(&mut self, others: &Self) {
+        self.sealed = others.sealed;
+    }
+}
+
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Log({} changes)", self.fields.len() + self.reserved.len())

@@ -53,6 +53,8 @@ struct Shared<B> {
     config: Arc<SessionConfig>,
     /// Further keys that the client sent under the same name, to try in order.
     others: Box<[SessionKey]>,
+    /// Where in a request the keys came from.
+    place: u64,
     state: Mutex<State>,
     /// Loads and saves of one handle queue here. The one lock that is held across an await.
     gate: tokio::sync::Mutex<()>,
@@ -80,20 +82,28 @@ impl<B: SessionBackend> Session<B> {
     /// A session with settings of its own: of a key, not loaded yet, or new.
     #[must_use]
     pub fn with_config(backend: B, key: Option<SessionKey>, config: Arc<SessionConfig>) -> Self {
-        Self::with_candidates(backend, key, Box::default(), config)
+        Self::of_request(backend, key, Box::default(), config, 0)
     }
 
-    /// As [`with_config`](Self::with_config), for a client that sent several keys: the first that has a session is
-    /// taken.
+    /// As [`with_config`](Self::with_config), for middleware: of a request with several keys, the first that has a
+    /// session is taken. `place` stands for the cookie or header they came in, so that a nested layer can tell whose
+    /// session is there already.
     #[must_use]
-    pub fn with_candidates(
+    pub fn of_request(
         backend: B,
         key: Option<SessionKey>,
         others: Box<[SessionKey]>,
         config: Arc<SessionConfig>,
+        place: u64,
     ) -> Self {
         let state = Mutex::new(State::new(key, &config));
-        Self(Arc::new(Shared { backend, config, others, state, gate: tokio::sync::Mutex::default() }))
+        Self(Arc::new(Shared { backend, config, others, place, state, gate: tokio::sync::Mutex::default() }))
+    }
+
+    /// What [`of_request`](Self::of_request) was told; 0 for other sessions.
+    #[must_use]
+    pub fn place(&self) -> u64 {
+        self.0.place
     }
 
     /// Loads the session that a client's text names. A text that cannot be a key, or is none any more, gives an

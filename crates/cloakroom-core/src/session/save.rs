@@ -47,7 +47,7 @@ impl<B: SessionBackend> Session<B> {
         let mut key = presented;
         let mut others = self.0.others.iter();
         while let Some(candidate) = key {
-            if self.load_from(candidate).await? {
+            if self.load_from(candidate, others.len() == self.0.others.len()).await? {
                 return Ok(());
             }
             key = others.next().cloned();
@@ -57,8 +57,7 @@ impl<B: SessionBackend> Session<B> {
     }
 
     /// Loads the session of that key; `false` when it has none.
-    async fn load_from(&self, key: SessionKey) -> Result<bool> {
-        let key = key.hashed();
+    async fn load_from(&self, key: SessionKey, first: bool) -> Result<bool> {
         let record = match self.0.backend.read(&key).await {
             Err(error) if self.0.config.degrade && error.kind() == ErrorKind::Unavailable => {
                 tracing::warn!(target: "cloakroom", %error, "the session store is down; going on without sessions");
@@ -80,7 +79,7 @@ impl<B: SessionBackend> Session<B> {
             return Ok(false);
         }
         let id = id();
-        match self.install(key, record)? {
+        match self.install(key, first, record)? {
             Loaded::Live => {
                 if !self.0.config.observers.is_empty() {
                     self.notify(SessionEvent::Loaded(id));
@@ -92,7 +91,7 @@ impl<B: SessionBackend> Session<B> {
                 Ok(false)
             }
             Loaded::Over(key) => {
-                match self.0.backend.remove(&key, Removal::Expired).await {
+                match Box::pin(self.0.backend.remove(&key, Removal::Expired)).await {
                     // A client-side session that cannot be revoked is over all the same.
                     Err(error) if error.kind() == ErrorKind::Unsupported => {}
                     removed => drop(removed?),
@@ -103,22 +102,26 @@ impl<B: SessionBackend> Session<B> {
         }
     }
 
-    fn install(&self, key: SessionKey, record: Record) -> Result<Loaded> {
+    fn install(&self, key: SessionKey, first: bool, record: Record) -> Result<Loaded> {
         let stored = Stored::from(&record);
         let config = &self.0.config;
         let Ok(data) = Data::over(record.payload, record.owner, config.format) else {
             return Ok(Loaded::Damaged);
         };
         let mut state = self.state();
-        let logs = state.data.logs().to_vec();
-        state.data = if logs.is_empty() { data } else { data.with_logs(logs, self.lazy_now())? };
+        let logs = state.data.logs().clone();
+        state.data = if logs.is_empty() { data } else { data.with_logs(&logs, self.lazy_now())? };
         state.stored = Some(stored);
         if self.is_over(&mut state, stored) {
-            let logs = state.data.logs().to_vec();
-            state.data = Data::new(config.format).with_logs(logs, self.lazy_now())?;
+            let logs = state.data.logs().clone();
+            state.data = Data::new(config.format).with_logs(&logs, self.lazy_now())?;
             state.stored = None;
             return Ok(Loaded::Over(key));
         }
+        if first {
+            state.presented = None;
+        }
+        state.shown = first;
         state.key = Some(key);
         state.moved = false;
         state.loaded = true;
@@ -141,14 +144,20 @@ impl<B: SessionBackend> Session<B> {
 
     /// Saves until it is done, refused or out of time. The caller holds the gate.
     pub(super) async fn save_gated(&self) -> Result<()> {
-        {
+        let (loaded, settled) = {
             let state = self.state();
             if !(state.modified || state.cycle) {
                 return Ok(());
             }
+            (state.loaded, state.attempts.is_empty())
+        };
+        // What is seldom needed is boxed: the future of the usual save stays small.
+        if !loaded {
+            Box::pin(self.load_gated()).await?;
         }
-        self.load_gated().await?;
-        self.settle().await?;
+        if !settled {
+            Box::pin(self.settle()).await?;
+        }
         let mut trials = Trials { started: None, conflicts: 0, collisions: 0, evictions: 0 };
         loop {
             let plan = self.state().plan(&self.0.config, self.now())?;
@@ -184,7 +193,7 @@ impl<B: SessionBackend> Session<B> {
                     }
                     return Ok(());
                 }
-                Err(error) => self.recover(error, record.owner.as_ref(), &mut trials).await?,
+                Err(error) => Box::pin(self.recover(error, record.owner.as_ref(), &mut trials)).await?,
             }
         }
     }
@@ -259,7 +268,7 @@ impl<B: SessionBackend> Session<B> {
         loop {
             let (logs, generation) = {
                 let mut state = self.state();
-                let ours = state.attempts.iter().find(|attempt| attempt.version == record.version);
+                let ours = state.attempts.latest_first().find(|attempt| attempt.version == record.version);
                 let saved = ours.map_or(0, |attempt| attempt.covers);
                 if saved == 0
                     && !state.attempts.is_empty()
@@ -277,10 +286,10 @@ impl<B: SessionBackend> Session<B> {
                     let owner = record.owner.clone();
                     return state.adopt(key, stored, record.payload, owner, saved);
                 }
-                (state.data.logs().to_vec(), state.generation)
+                (state.data.logs().clone(), state.generation)
             };
             let base = Data::over(record.payload.clone(), record.owner.clone(), self.0.config.format)?;
-            let data = base.with_logs(logs, self.lazy_now())?;
+            let data = base.with_logs(&logs, self.lazy_now())?;
             let mut state = self.state();
             if state.generation == generation {
                 state.data = data;
@@ -294,7 +303,7 @@ impl<B: SessionBackend> Session<B> {
     /// Finds out what became of saves that were cut off; `true` when one of them had arrived.
     async fn settle(&self) -> Result<bool> {
         let attempts = self.state().attempts.clone();
-        for attempt in attempts.iter().rev() {
+        for attempt in attempts.latest_first() {
             match self.0.backend.read(&attempt.key).await? {
                 Some(record) if record.version == attempt.version => {
                     let key = attempt.key.clone();

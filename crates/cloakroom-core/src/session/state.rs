@@ -17,8 +17,10 @@ pub(super) const REQUESTS: &str = "requests";
 pub(super) struct State {
     /// The key in use: of the stored session, or prepared for a new one.
     pub(super) key: Option<SessionKey>,
-    /// What the client showed.
+    /// What the client showed, as long as it is not `key`.
     pub(super) presented: Option<SessionKey>,
+    /// The client holds `key` as it is.
+    pub(super) shown: bool,
     pub(super) stored: Option<Stored>,
     pub(super) loaded: bool,
     pub(super) data: Data,
@@ -30,7 +32,7 @@ pub(super) struct State {
     pub(super) cycle: bool,
     pub(super) next_key: Option<SessionKey>,
     /// Saves whose outcome is not known: cancelled, or cut off.
-    pub(super) attempts: Vec<Attempt>,
+    pub(super) attempts: Attempts,
     /// Counts changes of `data`, for those who computed something from it without holding the lock.
     pub(super) generation: u64,
     /// This handle ended a session.
@@ -63,6 +65,35 @@ impl From<&Record> for Stored {
     }
 }
 
+/// Attempts in their order. There is seldom more than one, and that one is no reason to allocate.
+#[derive(Clone, Default)]
+pub(super) struct Attempts {
+    earlier: Vec<Attempt>,
+    last: Option<Attempt>,
+}
+
+impl Attempts {
+    fn push(&mut self, attempt: Attempt) {
+        self.earlier.extend(self.last.replace(attempt));
+    }
+
+    pub(super) fn pop(&mut self) {
+        self.last = self.earlier.pop();
+    }
+
+    pub(super) fn last(&self) -> Option<&Attempt> {
+        self.last.as_ref()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.last.is_none()
+    }
+
+    pub(super) fn latest_first(&self) -> impl Iterator<Item = &Attempt> {
+        self.last.iter().chain(self.earlier.iter().rev())
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Attempt {
     pub(super) key: SessionKey,
@@ -85,6 +116,7 @@ impl State {
             key: None,
             loaded: presented.is_none(),
             presented,
+            shown: false,
             stored: None,
             data: Data::new(config.format),
             accessed: false,
@@ -92,7 +124,7 @@ impl State {
             moved: false,
             cycle: false,
             next_key: None,
-            attempts: Vec::new(),
+            attempts: Attempts::default(),
             generation: 0,
             ended: false,
             degraded: false,
@@ -150,7 +182,7 @@ impl State {
                 if self.cycle {
                     let new = match &self.next_key {
                         Some(key) => key.clone(),
-                        None => SessionKey::generate()?.hashed(),
+                        None => SessionKey::generate()?,
                     };
                     self.next_key = Some(new.clone());
                     Plan::Rotate(key.clone(), in_scope_of(key, new), stored.version, record)
@@ -166,7 +198,7 @@ impl State {
             (_, key) => {
                 let key = match key {
                     Some(key) => key.clone(),
-                    None => SessionKey::generate()?.hashed(),
+                    None => SessionKey::generate()?,
                 };
                 self.key = Some(key.clone());
                 Plan::Create(key, record)
@@ -191,9 +223,9 @@ impl State {
     ) -> Result<()> {
         self.data.rebase(payload, owner, covers)?;
         self.renewed |= self.stored.is_none_or(|before| before.expires_at != stored.expires_at);
-        self.key = Some(key);
+        self.take_key(key);
         self.stored = Some(stored);
-        self.attempts.clear();
+        self.attempts = Attempts::default();
         self.modified = self.data.has_changes();
         self.cycle = false;
         self.next_key = None;
@@ -201,15 +233,22 @@ impl State {
         Ok(())
     }
 
+    /// The key from now on.
+    pub(super) fn take_key(&mut self, key: SessionKey) {
+        self.shown = self.shown && self.key.as_ref() == Some(&key);
+        self.key = Some(key);
+    }
+
     /// Everything as in a new session.
     pub(super) fn forget(&mut self) {
         self.data.forget();
         self.moved = false;
+        self.shown = false;
         self.key = None;
         self.stored = None;
         self.cycle = false;
         self.next_key = None;
-        self.attempts.clear();
+        self.attempts = Attempts::default();
         self.generation += 1;
     }
 

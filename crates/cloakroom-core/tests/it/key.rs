@@ -214,7 +214,7 @@ async fn first_live_candidate_is_taken() {
     live.save().await.unwrap();
     let stale = SessionKey::generate().unwrap();
     let others = Box::from([live.key().unwrap()]);
-    let session = Session::with_candidates(backend, Some(stale), others, Default::default());
+    let session = Session::of_request(backend, Some(stale), others, Default::default(), 0);
     session.load().await.unwrap();
     assert_eq!(session.get("a").unwrap(), Some(1));
     assert!(matches!(session.key_change(), KeyChange::Send(..)), "the stale cookie is to be replaced");
