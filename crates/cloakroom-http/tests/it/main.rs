@@ -5,4 +5,5 @@ mod cache;
 mod candidate;
 mod cookie;
 mod engine;
+mod split;
 mod stale;
