@@ -131,10 +131,10 @@ impl<T: Serialize + DeserializeOwned, B: SessionBackend> TypedSession<T, B> {
     /// (`#[serde(default)]`).
     ///
     /// # Errors
-    /// `Corrupted` when the fields do not make a `T`; `Unexpected` when the session was not loaded.
+    /// `Corrupted` when the fields do not make a `T` or some cannot be read; `Unexpected` when the session was not loaded.
     pub fn open(session: &Session<B>) -> Result<Self> {
         session.require_loaded("open")?;
-        let before: Map<String, Value> = session.items().into_iter().collect();
+        let before: Map<String, Value> = session.all_items()?.into_iter().collect();
         let value = serde_json::from_value(Value::Object(before.clone())).map_err(|_| {
             SessionError::new(ErrorKind::Corrupted, "open").with_message("the fields do not fit the struct")
         })?;

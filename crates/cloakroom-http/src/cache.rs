@@ -26,7 +26,7 @@ pub enum CacheControl {
 #[must_use]
 pub fn cache_control<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> CacheControl {
     let mut private = false;
-    for directive in lines.into_iter().flat_map(|line| line.split(|&byte| byte == b',')) {
+    for (directive, outside) in lines.into_iter().flat_map(directives) {
         let directive = directive.trim_ascii();
         let (name, argument) = match directive.iter().position(|&byte| byte == b'=') {
             Some(at) => (directive[..at].trim_ascii_end(), true),
@@ -37,9 +37,23 @@ pub fn cache_control<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> CacheCont
             return CacheControl::NoStoreInsteadOfPublic;
         }
         // With an argument they speak of single fields only, and caches may keep the rest.
-        private |= !argument && (is("private") || is("no-store") || is("no-cache"));
+        private |= outside && !argument && (is("private") || is("no-store") || is("no-cache"));
     }
     if private { CacheControl::Keep } else { CacheControl::NoStore }
+}
+
+/// The parts between commas, and whether each begins outside a quoted string (RFC 9110, 5.6.4).
+fn directives(line: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
+    let (mut quoted, mut escaped) = (false, false);
+    line.split(|&byte| byte == b',').map(move |part| {
+        let outside = !quoted;
+        for &byte in part {
+            quoted ^= byte == b'"' && !escaped;
+            escaped = byte == b'\\' && quoted && !escaped;
+        }
+        escaped = false; // the comma took it
+        (part, outside)
+    })
 }
 
 /// The `Vary` that takes the place of those that are there, so that `name` is among them; `None` when they say enough

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -19,6 +20,17 @@ pub(crate) struct Fields {
     /// Where the scan goes on; behind the last member at the end.
     at: usize,
     complete: bool,
+    index: Option<Box<Index>>,
+}
+
+/// So many members are compared one by one.
+const FEW: usize = 64;
+
+#[derive(Default)]
+struct Index {
+    by_name: HashMap<Box<[u8]>, usize>,
+    /// How many members are in it.
+    members: usize,
 }
 
 struct Member {
@@ -37,7 +49,14 @@ fn damaged() -> SessionError {
 
 impl Fields {
     pub(crate) fn empty(format: Format) -> Self {
-        Self { payload: Bytes::new(), format, found: Vec::new(), at: 0, complete: true }
+        Self {
+            payload: Bytes::new(),
+            format,
+            found: Vec::new(),
+            at: 0,
+            complete: true,
+            index: None,
+        }
     }
 
     /// Checks the tag and the outer shape, and nothing else.
@@ -52,7 +71,7 @@ impl Fields {
             }
             at = start + 1;
         }
-        Ok(Self { payload, format, found: Vec::new(), at, complete: false })
+        Ok(Self { payload, format, found: Vec::new(), at, complete: false, index: None })
     }
 
     pub(crate) fn format(&self) -> Format {
@@ -84,19 +103,34 @@ impl Fields {
 
     /// Where the value of that field is.
     pub(crate) fn find(&mut self, name: &str) -> Result<Option<Range<usize>>> {
-        let mut next = 0;
-        loop {
-            while let Some(member) = self.found.get(next) {
-                if self.name(&member.name) == name.as_bytes() {
-                    return Ok(Some(member.value.clone()));
-                }
-                next += 1;
-            }
-            if self.complete {
-                return Ok(None);
-            }
-            self.advance()?;
+        if let Some(known) = self.known(name.as_bytes()) {
+            return Ok(Some(self.found[known].value.clone()));
         }
+        while !self.complete {
+            let before = self.found.len();
+            self.advance()?;
+            if let Some(member) = self.found.get(before)
+                && self.name(&member.name) == name.as_bytes()
+            {
+                return Ok(Some(member.value.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The member of that name among those found so far. Few are compared one by one, many have an index.
+    fn known(&mut self, name: &[u8]) -> Option<usize> {
+        if self.found.len() <= FEW {
+            return self.found.iter().position(|member| self.name(&member.name) == name);
+        }
+        let mut index = self.index.take().unwrap_or_default();
+        for (at, member) in self.found.iter().enumerate().skip(index.members) {
+            index.by_name.entry(self.name(&member.name).into()).or_insert(at);
+        }
+        index.members = self.found.len();
+        let known = index.by_name.get(name).copied();
+        self.index = Some(index);
+        known
     }
 
     /// Finds every member.
@@ -119,7 +153,8 @@ impl Fields {
     pub(crate) fn may_hold_reserved(&self) -> bool {
         static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(RESERVED));
         if self.is_marked() {
-            let first = self.payload.strip_prefix(b"{\"").and_then(|rest| rest.strip_prefix(RESERVED.as_bytes()));
+            let first =
+                self.payload.strip_prefix(b"{\"").and_then(|rest| rest.strip_prefix(RESERVED.as_bytes()));
             return first.is_some_and(|rest| rest.starts_with(b"\""));
         }
         FINDER.find(&self.payload).is_some()
@@ -153,9 +188,13 @@ impl Fields {
         let mut at = json::skip_space(text, self.at);
         match (text.get(at)?, self.found.is_empty()) {
             (b'}', _) => {
-                self.at = json::skip_space(text, at + 1);
+                // What follows the object is damage, at every look.
+                if json::skip_space(text, at + 1) != text.len() {
+                    return None;
+                }
+                self.at = text.len();
                 self.complete = true;
-                return (self.at == text.len()).then_some(());
+                return Some(());
             }
             (b',', false) => at = json::skip_space(text, at + 1),
             (_, true) => {}

@@ -46,7 +46,13 @@ impl Data {
 
     /// Over a stored payload, without changes.
     pub(crate) fn over(payload: Bytes, owner: Option<Owner>, format: Format) -> Result<Self> {
-        Ok(Self { base: Fields::new(payload)?, reserved: None, base_owner: owner, logs: Logs::default(), format })
+        Ok(Self {
+            base: Fields::new(payload)?,
+            reserved: None,
+            base_owner: owner,
+            logs: Logs::default(),
+            format,
+        })
     }
 
     pub(crate) fn format(&self) -> Format {
@@ -192,21 +198,22 @@ impl Data {
     ) -> Result<()> {
         if !self.has_changes() && self.base_reserved().is_empty() {
             let scanned = self.base.scan();
-            for (name, range) in self.base.iter() {
+            for (name, range) in self.base.iter().filter(|(name, _)| *name != RESERVED) {
                 visit(name, self.base.format(), self.base.bytes(range))?;
             }
             return scanned;
         }
-        for name in self.names(now)? {
+        let (names, scanned) = self.names(now);
+        for name in names {
             if let Some((format, value)) = self.peek(&name, now)? {
                 visit(&name, format, value)?;
             }
         }
-        Ok(())
+        scanned
     }
 
-    /// Names of all fields, those of the store first.
-    fn names(&mut self, now: Now<'_>) -> Result<Vec<String>> {
+    /// Names of all fields, those of the store first, and whether the payload was read to its end.
+    fn names(&mut self, now: Now<'_>) -> (Vec<String>, Result<()>) {
         let scanned = if self.cleared() { Ok(()) } else { self.base.scan() };
         let mut names: Vec<String> = Vec::new();
         if !self.cleared() {
@@ -222,7 +229,7 @@ impl Data {
         }
         let mut seen = std::collections::HashSet::new();
         names.retain(|name| seen.insert(name.clone()) && matches!(self.peek(name, now), Ok(Some(_))));
-        scanned.map(|()| names)
+        (names, scanned)
     }
 
     fn base_reserved(&mut self) -> &Map<String, Value> {
@@ -272,7 +279,7 @@ impl Data {
         !reserved
             && self.owner().is_none()
             && self.base_reserved().is_empty()
-            && self.names(now).is_ok_and(|names| names.is_empty())
+            && matches!(self.names(now), (names, Ok(())) if names.is_empty())
     }
 
     /// The payload with the changes in it.
@@ -285,7 +292,8 @@ impl Data {
         }
         let size = self.base.payload().len() + 64 * self.logs.len();
         let mut writer = Writer::new(self.format, size);
-        let names = self.names(now)?;
+        let (names, scanned) = self.names(now);
+        scanned?;
         let reserved = self.merged_reserved(&names);
         if !reserved.is_empty() {
             writer.member(RESERVED, &self.format.encode(&reserved)?);

@@ -176,7 +176,21 @@ impl<B: SessionBackend> Session<B> {
         self.collect(|name, format, bytes| Ok((name.to_owned(), format.decode(bytes)?)))
     }
 
-    fn collect<T>(&self, mut visit: impl FnMut(&str, Format, &[u8]) -> Result<T>) -> Vec<T> {
+    /// All fields, or the damage that hides some of them.
+    pub(crate) fn all_items(&self) -> Result<Vec<(String, Value)>> {
+        let (found, all) =
+            self.try_collect(|name, format, bytes| Ok((name.to_owned(), format.decode(bytes)?)));
+        all.map(|()| found)
+    }
+
+    fn collect<T>(&self, visit: impl FnMut(&str, Format, &[u8]) -> Result<T>) -> Vec<T> {
+        self.try_collect(visit).0
+    }
+
+    fn try_collect<T>(
+        &self,
+        mut visit: impl FnMut(&str, Format, &[u8]) -> Result<T>,
+    ) -> (Vec<T>, Result<()>) {
         let now = self.lazy_now();
         let mut state = self.state();
         state.accessed = true;
@@ -187,10 +201,10 @@ impl<B: SessionBackend> Session<B> {
         });
         let id = state.key.as_ref().map(crate::SessionKey::id);
         drop(state);
-        if let (Err(_), Some(id)) = (all, id) {
+        if let (Err(_), Some(id)) = (&all, id) {
             self.security(SecurityEvent::Corrupted(id));
         }
-        found
+        (found, all)
     }
 
     /// How many fields there are.

@@ -197,7 +197,11 @@ async fn one_field_is_read_without_the_rest() {
     session.set("first", 9).unwrap();
     session.save().await.unwrap();
     let record = session.backend().read(&session.key().unwrap()).await.unwrap().unwrap();
-    assert_eq!(record.payload.trim_ascii_end(), br#"{"first":9,"second":2,!!!}"#, "nor is it touched by a save");
+    assert_eq!(
+        record.payload.trim_ascii_end(),
+        br#"{"first":9,"second":2,!!!}"#,
+        "nor is it touched by a save"
+    );
 }
 
 #[tokio::test]
@@ -268,4 +272,24 @@ async fn reserved_member_is_found_wherever_another_tool_put_it() {
     let again = Session::with_key(session.backend().clone(), session.key().unwrap());
     again.load().await.unwrap();
     assert_eq!((again.expiry(), again.get::<u8>("c").unwrap()), (expiry, Some(3)));
+}
+
+/// Sixteen thousand fields took a second and more when each was looked for from the start.
+#[tokio::test]
+async fn many_fields_cost_no_more_than_their_number() {
+    let backend = InMemorySessionBackend::new();
+    let fields: serde_json::Map<String, Value> = (0..16_000).map(|n| (format!("n{n}"), n.into())).collect();
+    let payload = serde_json::to_vec(&fields).unwrap();
+    let key = SessionKey::generate().unwrap();
+    let record = Record::new(payload, backend.clock().now());
+    backend.write(&key, record, Write::create()).await.unwrap();
+    let session = Session::with_key(backend, key);
+    session.load().await.unwrap();
+    let start = std::time::Instant::now();
+    assert!(session.expire_field("n1", Some(Duration::from_secs(9))).unwrap());
+    assert!(session.delete("n0"));
+    assert_eq!(session.len(), 15_999);
+    session.save().await.unwrap();
+    assert_eq!(session.get::<u32>("n15999").unwrap(), Some(15_999));
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 }
