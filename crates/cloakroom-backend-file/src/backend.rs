@@ -1,12 +1,13 @@
 //! The trait's methods: what each locks, and in which order.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use cloakroom_core::{
     Capability, Clock, Cursor, ErrorKind, Filter, Mode, Page, Record, Removal, Result, Rotate, Scope,
-    ScopeFilter, SessionBackend, SessionKey, Touch, Write,
+    ScopeFilter, SessionBackend, SessionError, SessionKey, Touch, Write,
 };
 use tokio::time::Instant;
 
@@ -15,6 +16,7 @@ use crate::builder::FileBuilder;
 use crate::error::{Fault, refuse};
 use crate::file::Seen;
 use crate::folder;
+use crate::header::Damage;
 use crate::lock::{Gate, Held, Locks, Slot};
 use crate::path::{OwnerHash, Place};
 use crate::store::{Filing, Store, Written};
@@ -81,7 +83,7 @@ impl FileSessionBackend {
     }
 
     /// Runs to its end once it has begun, whatever becomes of this future.
-    async fn blocking<T: Send + 'static>(
+    async fn start<T: Send + 'static>(
         &self,
         work: Work,
         job: impl FnOnce(&Store) -> Result<T, Fault> + Send + 'static,
@@ -96,6 +98,23 @@ impl FileSessionBackend {
         done.await.unwrap_or(Err(Fault::Verdict(ErrorKind::Unexpected, "the work was not finished")))
     }
 
+    async fn in_time<T>(
+        &self,
+        deadline: Instant,
+        done: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let late = Err(Fault::Verdict(ErrorKind::Unavailable, "the disk did not answer in time"));
+        tokio::time::timeout_at(deadline, done).await.unwrap_or(late)
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: Work,
+        job: impl FnOnce(&Store) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        self.in_time(Instant::now() + self.0.timeout, self.start(work, job)).await
+    }
+
     /// The same under locks. Tasks of this process wait for each other before they take a thread.
     async fn locked<T: Send + 'static>(
         &self,
@@ -104,24 +123,16 @@ impl FileSessionBackend {
         slots: Vec<Slot>,
         job: impl FnOnce(&Store, &Held) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let deadline = (Instant::now() + self.0.timeout).into_std();
-        let reserved = self.0.locks.reserve(gates, slots).await;
-        let done = self.blocking(work, move |store| {
-            let held = store.locks.lock(reserved, deadline)?;
-            job(store, &held)
-        });
-        done.await
-    }
-
-    async fn in_time<T>(
-        &self,
-        operation: &'static str,
-        done: impl Future<Output = Result<T, Fault>>,
-    ) -> Result<T> {
-        match tokio::time::timeout(self.0.timeout, done).await {
-            Ok(done) => done.map_err(|fault| fault.into_session(operation)),
-            Err(_) => Err(refuse(ErrorKind::Unavailable, operation, "the disk did not answer in time")),
-        }
+        let deadline = Instant::now() + self.0.timeout;
+        let done = async {
+            let reserved = self.0.locks.reserve(gates, slots).await;
+            let job = move |store: &Store| {
+                let held = store.locks.lock(reserved, deadline.into_std())?;
+                job(store, &held)
+            };
+            self.start(work, job).await
+        };
+        self.in_time(deadline, done).await
     }
 
     fn check_size(&self, record: &Record, operation: &'static str) -> Result<()> {
@@ -174,8 +185,7 @@ impl FileSessionBackend {
         let ((from, from_scope), (to, scope)) = (from, to);
         let limits = if record.is_live() { how.limits } else { cloakroom_core::Limits::none() };
         let at_new = if limits.per_scope.is_some() { Gate::Exclusive } else { Gate::Shared };
-        let gates =
-            vec![(Locks::gate_of(from.space), Gate::Shared), (Locks::gate_of(to.space), at_new)];
+        let gates = vec![(Locks::gate_of(from.space), Gate::Shared), (Locks::gate_of(to.space), at_new)];
         let mut slots = vec![Slot::Shard(from.shard()), Slot::Shard(to.shard())];
         if let (Some(owner), Some(_)) = (&record.owner, limits.per_owner) {
             slots.push(Slot::Owner(OwnerHash::of(owner).slot(to.space)));
@@ -189,8 +199,8 @@ impl FileSessionBackend {
 
     /// Deals with what a walk came by.
     async fn tidy(&self, filter: &Filter, finds: Finds) -> Result<(), Fault> {
-        for at in finds.damaged {
-            self.set_aside(at).await?;
+        for (at, damage) in finds.damaged {
+            self.set_aside(at, damage).await?;
         }
         let Some(owner) = &filter.owner else { return Ok(()) };
         for at in finds.stale {
@@ -204,9 +214,18 @@ impl FileSessionBackend {
         Ok(())
     }
 
-    async fn set_aside(&self, at: Place) -> Result<(), Fault> {
+    async fn set_aside(&self, at: Place, damage: Damage) -> Result<(), Fault> {
         let slots = vec![Slot::Shard(at.shard())];
-        self.locked(Work::Write, Vec::new(), slots, move |store, held| store.set_aside(held, &at)).await
+        let moved =
+            self.locked(Work::Write, Vec::new(), slots, move |store, held| store.set_aside(held, &at));
+        match moved.await {
+            // Not even a lock can be taken there.
+            Err(Fault::Io(error)) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                self.0.quarantine.leave(&self.0.layout.session(&at), damage, &error);
+                Ok(())
+            }
+            moved => moved,
+        }
     }
 
     async fn read_filed(&self, at: Place) -> Result<Option<Record>, Fault> {
@@ -215,7 +234,7 @@ impl FileSessionBackend {
                 Ok((!header.is_expired(self.0.clock.now())).then(|| header.into_record(payload)))
             }
             Seen::Nothing => Ok(None),
-            Seen::Damaged(_) => self.set_aside(at).await.map(|()| None),
+            Seen::Damaged(damage) => self.set_aside(at, damage).await.map(|()| None),
         }
     }
 
@@ -245,15 +264,13 @@ impl FileSessionBackend {
         for gate in gates {
             let deadline = (Instant::now() + self.0.timeout).into_std();
             let turn = self.0.locks.turn(gate).await;
-            closed.push(
-                self.blocking(Work::List, move |store| store.locks.close(gate, turn, deadline)).await?,
-            );
+            closed
+                .push(self.blocking(Work::List, move |store| store.locks.close(gate, turn, deadline)).await?);
         }
         let (mut removed, mut after) = (0, None);
         loop {
             let wanted = filter.clone();
-            let (places, finds) =
-                self.blocking(Work::List, move |store| store.meant(&wanted, after)).await?;
+            let (places, finds) = self.blocking(Work::List, move |store| store.meant(&wanted, after)).await?;
             after = finds.next;
             for some in places.chunk_by(|a, b| a.shard() == b.shard()) {
                 removed += self.remove_some(filter, some.to_vec()).await?;
@@ -321,6 +338,10 @@ impl FileSessionBackend {
     }
 }
 
+fn named(operation: &'static str) -> impl FnOnce(Fault) -> SessionError {
+    move |fault| fault.into_session(operation)
+}
+
 impl fmt::Debug for FileSessionBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileSessionBackend")
@@ -340,13 +361,13 @@ impl SessionBackend for FileSessionBackend {
     }
 
     async fn read(&self, key: &SessionKey) -> Result<Option<Record>> {
-        self.in_time("read", self.read_filed(Place::of(key))).await
+        self.read_filed(Place::of(key)).await.map_err(named("read"))
     }
 
     async fn write(&self, key: &SessionKey, record: Record, how: Write) -> Result<SessionKey> {
         self.check_size(&record, "write")?;
         let written = self.write_filed(Place::of(key), key.scope().cloned(), record, how);
-        self.in_time("write", written).await?;
+        written.await.map_err(named("write"))?;
         Ok(key.unscoped())
     }
 
@@ -359,7 +380,8 @@ impl SessionBackend for FileSessionBackend {
     ) -> Result<SessionKey> {
         self.check_size(&record, "rotate")?;
         let place = |key: &SessionKey| (Place::of(key), key.scope().cloned());
-        self.in_time("rotate", self.rotate_filed(place(old), place(new), record, how)).await?;
+        let rotated = self.rotate_filed(place(old), place(new), record, how);
+        rotated.await.map_err(named("rotate"))?;
         Ok(new.unscoped())
     }
 
@@ -368,17 +390,16 @@ impl SessionBackend for FileSessionBackend {
         let slots = vec![Slot::Shard(at.shard())];
         let touched =
             self.locked(Work::Write, Vec::new(), slots, move |store, held| store.touch(held, &at, how));
-        let is_there = self.in_time("touch", touched).await?;
+        let is_there = touched.await.map_err(named("touch"))?;
         Ok(is_there.then(|| key.unscoped()))
     }
 
     async fn remove(&self, key: &SessionKey, _reason: Removal) -> Result<bool> {
         let at = Place::of(key);
         let slots = vec![Slot::Shard(at.shard())];
-        let removed = self.locked(Work::Write, Vec::new(), slots, move |store, held| {
-            store.remove(held, &at, |_| true)
-        });
-        self.in_time("remove", removed).await
+        let removed =
+            self.locked(Work::Write, Vec::new(), slots, move |store, held| store.remove(held, &at, |_| true));
+        removed.await.map_err(named("remove"))
     }
 
     async fn scan(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page> {
@@ -389,8 +410,8 @@ impl SessionBackend for FileSessionBackend {
         };
         let wanted = filter.clone();
         let found = self.blocking(Work::List, move |store| store.page(&wanted, after, limit.max(1)));
-        let (page, finds) = self.in_time("scan", found).await?;
-        self.tidy(filter, finds).await.map_err(|fault| fault.into_session("scan"))?;
+        let (page, finds) = found.await.map_err(named("scan"))?;
+        self.tidy(filter, finds).await.map_err(named("scan"))?;
         Ok(page)
     }
 
@@ -399,10 +420,10 @@ impl SessionBackend for FileSessionBackend {
         loop {
             let wanted = filter.clone();
             let found = self.blocking(Work::List, move |store| store.meant(&wanted, after));
-            let (places, finds) = self.in_time("count", found).await?;
+            let (places, finds) = found.await.map_err(named("count"))?;
             count += places.len() as u64;
             after = finds.next;
-            self.tidy(filter, finds).await.map_err(|fault| fault.into_session("count"))?;
+            self.tidy(filter, finds).await.map_err(named("count"))?;
             if after.is_none() {
                 return Ok(count);
             }
@@ -410,7 +431,7 @@ impl SessionBackend for FileSessionBackend {
     }
 
     async fn remove_all(&self, filter: &Filter, _reason: Removal) -> Result<u64> {
-        self.remove_meant(filter).await.map_err(|fault| fault.into_session("remove all"))
+        self.remove_meant(filter).await.map_err(named("remove all"))
     }
 
     async fn sweep(&self, limit: usize) -> Result<u64> {
@@ -421,6 +442,6 @@ impl SessionBackend for FileSessionBackend {
             self.remove_temporaries().await?;
             self.sweep_round(limit).await
         };
-        swept.await.map(|swept| swept as u64).map_err(|fault| fault.into_session("sweep"))
+        swept.await.map(|swept| swept as u64).map_err(named("sweep"))
     }
 }

@@ -60,7 +60,9 @@ impl FileBuilder {
         let path = match path.strip_prefix("//") {
             None | Some("") => path.trim_start_matches("//"),
             Some(path) if path.starts_with('/') => path,
-            Some(_) => return Err(invalid("a URL of a file has no host: file:/path, file:///path or file:path")),
+            Some(_) => {
+                return Err(invalid("a URL of a file has no host: file:/path, file:///path or file:path"));
+            }
         };
         let path = unescape(path).ok_or_else(|| invalid("a percent sign in the URL begins no escape"))?;
         let path = if path.is_empty() { folder::default_folder() } else { path.into() };

@@ -54,24 +54,24 @@ impl Quarantine {
                 if error.kind() == io::ErrorKind::NotFound {
                     return Ok(());
                 }
-                if self.is_news(path) {
-                    tracing::warn!(
-                        reason = damage.as_str(),
-                        %error,
-                        "a file that is no session could not be moved into `damaged`; it is skipped"
-                    );
-                }
+                self.leave(path, damage, &error);
                 if damage == Damage::Unreadable { Err(error.into()) } else { Ok(()) }
             }
         }
     }
 
-    fn is_news(&self, path: &Path) -> bool {
+    /// Reports, once, what has to stay where it is.
+    pub(crate) fn leave(&self, path: &Path, damage: Damage, error: &io::Error) {
         let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
         if stuck.len() >= REMEMBERED {
             stuck.clear();
         }
-        stuck.insert(self.hasher.hash_one(path))
+        let is_news = stuck.insert(self.hasher.hash_one(path));
+        drop(stuck);
+        if is_news {
+            let reason = damage.as_str();
+            tracing::warn!(reason, %error, "a file that is no session cannot be moved into `damaged`; it is skipped");
+        }
     }
 
     fn prune(&self) -> io::Result<()> {

@@ -28,6 +28,7 @@ const DAMAGED_LOOKS: u32 = 3;
 const RENAMES: u32 = 8;
 
 /// What is at a place, with the payload or without.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made; a box would cost more")]
 pub(crate) enum Seen<T> {
     Nothing,
     Damaged(Damage),
@@ -100,7 +101,8 @@ impl Store {
                 return Ok(Err(Damage::Misplaced));
             }
             let payload = match header.total() {
-                Some(total) if total <= read => Bytes::copy_from_slice(&buffer[header.length..total]),
+                Some(total) if total == read => Bytes::copy_from_slice(&buffer[header.length..total]),
+                Some(total) if total < read => return Ok(Err(Damage::Content)),
                 Some(total) if file.metadata()?.len() == total as u64 => {
                     let mut payload = Vec::with_capacity(total - header.length);
                     payload.extend_from_slice(&buffer[header.length..read]);

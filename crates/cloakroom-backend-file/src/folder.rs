@@ -22,6 +22,8 @@ pub(crate) fn default_folder() -> PathBuf {
 /// Blocks.
 pub(crate) fn prepare(root: &Path) -> Result<Layout> {
     let root = std::path::absolute(root).map_err(|error| map(error, OPERATION))?;
+    // A slash at the end would follow a link.
+    let root: PathBuf = root.components().collect();
     make(&root)?;
     check(&root)?;
     check_parent(&root)?;

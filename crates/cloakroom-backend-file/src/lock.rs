@@ -156,7 +156,8 @@ impl Locks {
 
     /// Locks one more, out of order, if nobody has it.
     pub(crate) fn try_lock(&self, slot: Slot) -> Result<Held, Fault> {
-        let busy = || Fault::Verdict(ErrorKind::Unavailable, "what a killed process left is being cleared up");
+        let busy =
+            || Fault::Verdict(ErrorKind::Unavailable, "what a killed process left is being cleared up");
         let guard = self.mutex(slot).try_lock_owned().map_err(|_| busy())?;
         let file = lock_file(&self.slot_file(slot), Gate::Exclusive, None)?;
         Ok(Held { _files: vec![file], slots: vec![(slot, guard)] })

@@ -11,7 +11,7 @@ use cloakroom_core::{Entry, Filter, Owner, Page, ScopeFilter, SessionId, Timesta
 use crate::error::Fault;
 use crate::file::Seen;
 use crate::folder;
-use crate::header::Header;
+use crate::header::{Damage, Header};
 use crate::path::{OwnerHash, Place, Space, id_in_shard, id_of_owned, shard_of_temporary, unhex};
 use crate::store::{Store, owner_of};
 
@@ -25,7 +25,7 @@ const RECOUNTS: u32 = 16;
 pub(crate) struct Finds {
     /// Where to go on; `None` at the end.
     pub(crate) next: Option<Place>,
-    pub(crate) damaged: Vec<Place>,
+    pub(crate) damaged: Vec<(Place, Damage)>,
     /// Listed under the filter's owner without being that owner's.
     pub(crate) stale: Vec<Place>,
 }
@@ -154,7 +154,7 @@ impl Store {
                 return Ok(ControlFlow::Break(()));
             }
             match self.glance(&at)? {
-                Seen::Damaged(_) => finds.damaged.push(at),
+                Seen::Damaged(damage) => finds.damaged.push((at, damage)),
                 Seen::There(header, ()) if is_meant(filter, &at, &header, now) => {
                     taken += usize::from(take(at, header)?);
                 }
@@ -188,8 +188,8 @@ impl Store {
                         Seen::There(header, payload) if is_meant(filter, &at, &header, now) => {
                             header.into_record(payload)
                         }
-                        Seen::Damaged(_) => {
-                            damaged.push(at);
+                        Seen::Damaged(damage) => {
+                            damaged.push((at, damage));
                             return Ok(false);
                         }
                         _ => return Ok(false),
