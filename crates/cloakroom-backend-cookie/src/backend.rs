@@ -73,7 +73,7 @@ impl CookieSessionBackend {
     }
 
     /// Signed only: nobody can change a session, but **the client can read all of it**, and so can whoever reads the
-    /// cookie. For sessions without a secret whose size counts: it saves 54 bytes of text.
+    /// cookie. For sessions without a secret whose size counts: it saves 53 bytes of text.
     pub fn signed_only(ring: KeyRing) -> Self {
         Self::from_codec(CookieCodec::signed_only(ring))
     }
