@@ -83,13 +83,14 @@ macro_rules! contend {
                         let select = sqlx::query_as::<_, Row>($select).bind("").bind(id).bind(1_i64);
                         let row = select.fetch_one(&pool).await.expect("there");
                         if changing {
+                            // The end moves as with every save of a session, and its index with it.
                             let update = sqlx::query($update)
                                 .bind(0_i16)
                                 .bind(row.1 + 1)
                                 .bind(&row.2)
                                 .bind(row.3)
-                                .bind(row.4)
-                                .bind(row.5)
+                                .bind(row.4 + 1)
+                                .bind(row.5.map(|end| end + 1))
                                 .bind(&row.6)
                                 .bind("")
                                 .bind(id)

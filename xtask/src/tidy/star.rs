@@ -3,7 +3,7 @@ use super::tree::{Dependency, Package, Tree};
 
 /// The crates of ours that a crate may depend on; `None` for "any".
 ///
-/// For tests a crate may also use the test kit.
+/// For tests a crate may also use the test kit, and the middleware.
 fn allowed(name: &str) -> Option<Option<&'static [&'static str]>> {
     let backend_or_layer = name.starts_with("cloakroom-backend-") || name.starts_with("cloakroom-layer-");
     Some(match name {
@@ -41,7 +41,9 @@ fn check_package(package: &Package) -> Vec<String> {
 
 fn is_fine(dependency: &Dependency, allowed: Option<&[&str]>) -> bool {
     let listed = allowed.is_none_or(|allowed| allowed.contains(&dependency.name.as_str()));
-    listed || (dependency.for_tests && dependency.name == "cloakroom-testkit")
+    listed
+        || (dependency.for_tests
+            && ["cloakroom-testkit", "cloakroom-tower"].contains(&dependency.name.as_str()))
 }
 
 fn is_ours(name: &str) -> bool {
