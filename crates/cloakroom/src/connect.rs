@@ -3,14 +3,17 @@ use cloakroom_core::{
 };
 
 /// What the features of this crate can connect to: schemes, the feature they need, and whether it is compiled in.
-const KNOWN: [(&[&str], &str, bool); 4] = [
+const KNOWN: [(&[&str], &str, bool); 7] = [
     (&["memory"], "", true),
     (&["sqlite"], "sqlite", cfg!(feature = "sqlite")),
     (&["postgres", "postgresql"], "postgres", cfg!(feature = "postgres")),
     (&["mysql", "mariadb"], "mysql", cfg!(feature = "mysql")),
+    (&["file"], "file", cfg!(feature = "file")),
+    (&["cookie"], "cookie", cfg!(feature = "cookie")),
+    (&["jwt"], "jwt", cfg!(feature = "jwt")),
 ];
 
-/// The backend that a URL names, ready to use: tables of databases are created, or brought up to date.
+/// The backend that a URL names, ready to use: tables of databases and folders are created, or brought up to date.
 ///
 /// | URL | feature | backend |
 /// |---|---|---|
@@ -18,6 +21,9 @@ const KNOWN: [(&[&str], &str, bool); 4] = [
 /// | `sqlite:sessions.db`, `sqlite::memory:` | `sqlite` | `DatabaseSessionBackend` |
 /// | `postgres://user:password@host/database`, `postgresql:…` | `postgres` | `DatabaseSessionBackend` |
 /// | `mysql://user:password@host/database`, `mariadb:…` | `mysql` | `DatabaseSessionBackend` |
+/// | `file:`, `file:sessions`, `file:/var/lib/shop/sessions?durability=full` | `file` | `FileSessionBackend` |
+/// | `cookie:?key=…&name=…`, `cookie:?key_file=…`, `cookie:?passphrase=…` | `cookie` | `CookieSessionBackend` |
+/// | `jwt:?key=…&issuer=…&audience=…` | `jwt` | `JwtSessionBackend`, HS256 |
 ///
 /// ```
 /// use cloakroom::SessionBackendExt;
@@ -41,24 +47,25 @@ pub async fn connect(url: &str) -> Result<SharedBackend> {
         Some((_, feature, false)) => {
             Err(invalid(format!("cloakroom was built without its feature \"{feature}\"")))
         }
-        Some(([memory], ..)) if *memory == "memory" => match rest {
-            "" | "//" => Ok(InMemorySessionBackend::new().shared()),
-            _ => Err(invalid("memory: takes nothing behind the colon".to_owned())),
+        Some((_, feature, true)) => match *feature {
+            "" if matches!(rest, "" | "//") => Ok(InMemorySessionBackend::new().shared()),
+            "" => Err(invalid("memory: takes nothing behind the colon".to_owned())),
+            #[cfg(feature = "file")]
+            "file" => Ok(cloakroom_backend_file::FileSessionBackend::connect(url).await?.shared()),
+            #[cfg(feature = "cookie")]
+            "cookie" => Ok(cloakroom_backend_cookie::CookieSessionBackend::connect(url).await?.shared()),
+            #[cfg(feature = "jwt")]
+            "jwt" => Ok(cloakroom_backend_jwt::JwtSessionBackend::connect(url).await?.shared()),
+            #[cfg(feature = "database")]
+            _ => {
+                let backend = cloakroom_backend_database::DatabaseSessionBackend::connect(url).await?;
+                backend.migrate().await?;
+                Ok(backend.shared())
+            }
+            #[cfg(not(feature = "database"))]
+            other => Err(invalid(format!("cloakroom was built without its feature \"{other}\""))),
         },
-        Some(_) => database(url).await,
     }
-}
-
-#[cfg(feature = "database")]
-async fn database(url: &str) -> Result<SharedBackend> {
-    let backend = cloakroom_backend_database::DatabaseSessionBackend::connect(url).await?;
-    backend.migrate().await?;
-    Ok(backend.shared())
-}
-
-#[cfg(not(feature = "database"))]
-async fn database(_: &str) -> Result<SharedBackend> {
-    Err(invalid("cloakroom was built without its feature \"database\"".to_owned()))
 }
 
 fn schemes() -> String {

@@ -16,6 +16,15 @@ pub use cloakroom_tower::{
 #[cfg(feature = "database")]
 pub use cloakroom_backend_database::{self as database, DatabaseSessionBackend};
 
+#[cfg(feature = "file")]
+pub use cloakroom_backend_file::{self as file, FileSessionBackend};
+
+#[cfg(feature = "cookie")]
+pub use cloakroom_backend_cookie::{self as cookie, CookieSessionBackend};
+
+#[cfg(feature = "jwt")]
+pub use cloakroom_backend_jwt::{self as jwt, JwtSessionBackend};
+
 /// What most applications import.
 ///
 /// ```
@@ -35,4 +44,13 @@ pub mod prelude {
 
     #[cfg(feature = "database")]
     pub use cloakroom_backend_database::DatabaseSessionBackend;
+
+    #[cfg(feature = "file")]
+    pub use cloakroom_backend_file::FileSessionBackend;
+
+    #[cfg(feature = "cookie")]
+    pub use cloakroom_backend_cookie::CookieSessionBackend;
+
+    #[cfg(feature = "jwt")]
+    pub use cloakroom_backend_jwt::JwtSessionBackend;
 }

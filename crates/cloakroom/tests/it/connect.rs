@@ -30,12 +30,20 @@ async fn connect_to_an_unknown_scheme_lists_the_known_ones_and_shows_no_secret()
         ["", "hunter2", "hunter2:x", "mongodb://u:hunter2@h/d", ":hunter2", "postgresql//u:hunter2@h/d"]
     {
         let message = message(url).await;
-        assert!(message.contains("memory:, sqlite:, postgres:, postgresql:, mysql:, mariadb:"), "{message}");
+        let known = "memory:, sqlite:, postgres:, postgresql:, mysql:, mariadb:, file:, cookie:, jwt:";
+        assert!(message.contains(known), "{message}");
         assert!(!message.contains("hunter2"), "{message}");
     }
 }
 
-#[cfg(not(any(feature = "sqlite", feature = "postgres", feature = "mysql")))]
+#[cfg(not(any(
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "mysql",
+    feature = "file",
+    feature = "cookie",
+    feature = "jwt"
+)))]
 #[tokio::test]
 async fn connect_without_the_feature_names_the_feature_and_shows_no_secret() {
     for (url, feature) in [
@@ -44,6 +52,9 @@ async fn connect_without_the_feature_names_the_feature_and_shows_no_secret() {
         ("postgresql://u:hunter2@h/d", "\"postgres\""),
         ("mysql://u:hunter2@h/d", "\"mysql\""),
         ("mariadb://u:hunter2@h/d", "\"mysql\""),
+        ("file:hunter2", "\"file\""),
+        ("cookie:?passphrase=hunter2", "\"cookie\""),
+        ("jwt:?key=hunter2", "\"jwt\""),
     ] {
         let message = message(url).await;
         assert!(message.contains(feature) && !message.contains("hunter2"), "{message}");
@@ -86,5 +97,43 @@ async fn connect_to_a_server_that_is_not_there_shows_no_secret() {
         if let Err(error) = cloakroom::connect(url).await {
             assert!(!format!("{error} {error:?} {error:#?}").contains("hunter2"));
         }
+    }
+}
+
+// F81
+#[cfg(feature = "file")]
+#[tokio::test]
+async fn connect_to_a_folder_creates_it_and_finds_its_sessions_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("file:{}?durability=none", folder.path().join("sessions").display());
+    let backend = cloakroom::connect(&url).await.unwrap();
+    backend.save("a", &1, None).await.unwrap();
+    drop(backend);
+    let backend = cloakroom::connect(&url).await.unwrap();
+    assert_eq!(backend.load::<i32>("a").await.unwrap(), Some(1));
+    assert!(message("file:hunter2?durability=some").await.contains("durability"));
+}
+
+// F81: the session goes to the client and comes back; another process needs the key only.
+#[cfg(any(feature = "cookie", feature = "jwt"))]
+#[tokio::test]
+async fn connect_to_client_side_sessions_opens_what_the_same_key_sealed() {
+    const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
+    const OTHER: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI";
+    for scheme in ["cookie", "jwt"] {
+        if (scheme == "cookie" && !cfg!(feature = "cookie")) || (scheme == "jwt" && !cfg!(feature = "jwt")) {
+            continue;
+        }
+        let connect = async |key: &str| cloakroom::connect(&format!("{scheme}:?key={key}")).await.unwrap();
+        let session = Session::new(connect(KEY).await);
+        session.set("user", "ada").unwrap();
+        session.save().await.unwrap();
+        let value = session.key().unwrap().expose().to_owned();
+        let again = Session::from_key(connect(KEY).await, &value).await.unwrap();
+        assert_eq!(again.get::<String>("user").unwrap().as_deref(), Some("ada"));
+        let foreign = Session::from_key(connect(OTHER).await, &value).await.unwrap();
+        assert!(foreign.is_empty());
+        let message = message(&format!("{scheme}:?key=hunter2")).await;
+        assert!(!message.contains("hunter2"), "{message}");
     }
 }
