@@ -59,3 +59,13 @@ fn seal_vectors_of_the_repository_agree_byte_for_byte() {
     }
     assert_eq!(seen, 6);
 }
+
+/// Compiles only while the features of the primitives that overwrite their keys are on.
+#[test]
+fn key_material_is_overwritten_when_dropped() {
+    fn overwritten<T: zeroize::ZeroizeOnDrop>() {}
+    overwritten::<super::Gcm>();
+    overwritten::<aes_gcm::aes::Aes256Enc>();
+    // What HMAC consists of.
+    overwritten::<sha2::Sha256>();
+}
