@@ -69,11 +69,19 @@ fn quoted(text: &str) -> Result<String> {
     serde_json::to_string(text).map_err(|_| refuse(ErrorKind::Unexpected, "seal", "a text cannot be written"))
 }
 
-/// A payload that can stand in the claims as it is: the text of a JSON object, without white space around it.
+/// A payload that can stand in the claims as it is: the text of a JSON object. White space behind it is white space
+/// there, too.
 fn as_object(payload: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(payload).ok().filter(|text| text.starts_with('{'))?;
-    let raw: &RawValue = serde_json::from_str(text).ok()?;
-    (raw.get().len() == text.len()).then_some(text)
+    serde_json::from_str::<&RawValue>(text).is_ok().then_some(text)
+}
+
+/// An object of the claims with the white space behind it, if it is their last member.
+fn as_payload<'a>(claims: &'a str, object: &'a str) -> &'a str {
+    let space = [' ', '\n', '\r', '\t'];
+    let Some(members) = claims.trim_end_matches(space).strip_suffix('}') else { return object };
+    let before = members.trim_end_matches(space).strip_suffix(object);
+    before.and_then(|before| members.get(before.len()..)).unwrap_or(object)
 }
 
 impl Rules {
@@ -174,7 +182,7 @@ impl Rules {
             return None;
         }
         let payload = match data.get().as_bytes().first()? {
-            b'{' => data.get().as_bytes().to_vec(),
+            b'{' => as_payload(text, data.get()).as_bytes().to_vec(),
             _ => Base64UrlUnpadded::decode_vec(&serde_json::from_str::<String>(data.get()).ok()?).ok()?,
         };
         let owner = match sub {

@@ -204,22 +204,13 @@ impl<C: Codec> ClientSideBackend<C> {
         Ok(self.clock.now().max(floor))
     }
 
-    /// A session that is held goes on as that record. It was not revoked when it was looked at, and gets past all
-    /// revocations up to then; one that came after concerns the new text too.
-    fn next(held: Held, mut issued_at: Timestamp, record: Record) -> (Contents, Option<Clearance>) {
-        let Held { contents, clearance } = held;
-        if let Some(clearance) = clearance.as_ref().filter(|_| record.owner == contents.record.owner) {
-            issued_at = issued_at.max(clearance.floor);
-        }
-        (Contents { id: contents.id, issued_at, record }, clearance)
-    }
-
     /// What a key shows, and since when the session would belong to the owner of what is written over it.
     async fn hold_for(&self, key: &SessionKey, next: &Record) -> Result<Option<(Held, Timestamp)>> {
         let Some(contents) = self.open(key) else { return Ok(None) };
         let scope = key.scope();
         let (clearance, issued_at) =
-            future::try_join(self.clearance(scope, &contents), self.reissued_at(scope, &contents, next)).await?;
+            future::try_join(self.clearance(scope, &contents), self.reissued_at(scope, &contents, next))
+                .await?;
         Ok(clearance.map(|clearance| (Held { contents, clearance }, issued_at)))
     }
 
@@ -320,8 +311,9 @@ impl<C: Codec> SessionBackend for ClientSideBackend<C> {
             Mode::Newer if there > record.version => return Err(self.refuse(ErrorKind::Conflict, "write")),
             _ => {}
         }
-        let (contents, clearance) = Self::next(held, issued_at, record);
-        self.issue(key.scope(), contents, clearance, "write").await
+        // Not later than it was: a revocation that came after it was asked concerns the new text too.
+        let contents = Contents { id: held.contents.id, issued_at, record };
+        self.issue(key.scope(), contents, held.clearance, "write").await
     }
 
     async fn rotate(
@@ -379,9 +371,8 @@ impl<C: Codec> SessionBackend for ClientSideBackend<C> {
         }
         record.accessed_at = self.clock.now();
         record.expires_at = record.expires_at.map(|end| end.max(how.expires_at));
-        let issued_at = held.contents.issued_at;
-        let (contents, clearance) = Self::next(held, issued_at, record);
-        match self.issue(key.scope(), contents, clearance, "touch").await {
+        let contents = Contents { record, ..held.contents };
+        match self.issue(key.scope(), contents, held.clearance, "touch").await {
             Err(error) if error.kind() == ErrorKind::Gone => Ok(None),
             touched => touched.map(Some),
         }

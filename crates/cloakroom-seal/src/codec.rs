@@ -7,9 +7,8 @@ use cloakroom_core::{Record, Result, Scope, SessionId, Timestamp};
 pub struct Contents {
     /// The id of the session: stable through updates and touches, another after a rotation.
     pub id: SessionId,
-    /// Since when the session belongs to its owner, moved up past each revocation that it survived. What revokes all
-    /// sessions of an owner goes by it. It is milliseconds, and never negative for a session of this century; it can be
-    /// some minutes in the future.
+    /// Since when the session belongs to its owner; after a rotation not before the revocations that it survived. What
+    /// revokes all sessions of an owner goes by it. In milliseconds; it can be some minutes in the future.
     pub issued_at: Timestamp,
     /// The session.
     pub record: Record,

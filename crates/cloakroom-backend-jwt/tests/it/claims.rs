@@ -201,11 +201,13 @@ async fn required_claim_missing_refused_on_both_sides() {
 async fn payload_of_any_bytes_round_trips() {
     let clock = ManualClock::new();
     let backend = builder(&clock).build().unwrap();
-    let payloads: [&[u8]; 17] = [
+    let payloads: [&[u8]; 19] = [
         b"",
         b"{}",
         b" {}",
         b"{} ",
+        b"{\"data\":{}}\t",
+        b"{} \n\r\t \t",
         b"{ \"b\" : 1.0e2 , \"a\":[ ] }",
         b"{\"a\":1,\"a\":2}",
         b"{\"a\":1e999}",

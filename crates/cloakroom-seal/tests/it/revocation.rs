@@ -266,12 +266,17 @@ async fn revoked_owner_all_before_refused_and_all_after_live() {
     // A session that was nobody's before the revocation and is the owner's after it (ST-13).
     let login = stage.backend.rotate(&nobody, &secret, late, Rotate::new(kept.version)).await.unwrap();
     assert!(stage.lives(&login).await);
+    let given = next(&stage.clock, &kept, "x");
+    let early = stage.create(&kept.clone().with_owner(Some(owner("user:3")))).await;
+    stage.clock.advance(MINUTE);
+    let given = stage.update(&early, &kept, given).await;
+    assert!(stage.lives(&given).await, "given to the owner afterwards");
     // A clock behind that of the process that revoked.
     stage.clock.step_back(MINUTE);
     let behind = stage.create(&stage.owned()).await;
     assert!(stage.lives(&behind).await);
     stage.revoke(None).await;
-    for key in [&after, &login, &behind] {
+    for key in [&after, &login, &given, &behind] {
         assert!(!stage.lives(key).await, "the second one ends them all");
     }
     stage.clock.advance(DAY * 365);
@@ -305,9 +310,13 @@ async fn revoked_others_this_one_stays_whatever_it_does_next() {
 #[tokio::test]
 async fn revoked_while_it_is_saved_or_rotated_does_not_escape() {
     let stage = stage();
-    let kept = stage.owned();
     for rotates in [false, true] {
+        let kept = stage.owned().with_expires_at(Some(stage.clock.now() + DAY));
         let key = stage.create(&kept).await;
+        // The process that writes is ahead of the one that revokes; that must not matter either.
+        let behind = ManualClock::new();
+        behind.set(stage.clock.now());
+        stage.clock.advance(HOUR);
         let secret = SessionKey::generate().unwrap();
         let change = async {
             let late = next(&stage.clock, &kept, "late");
@@ -328,7 +337,7 @@ async fn revoked_while_it_is_saved_or_rotated_does_not_escape() {
             _ = &mut change => panic!("it did not wait"),
             () = gate.arrived() => {}
         }
-        let revoked = ClientSideBackend::new(Signed::new(1)).with_clock(stage.clock.clock());
+        let revoked = ClientSideBackend::new(Signed::new(1)).with_clock(behind.clock());
         let revoked = revoked.with_revocation(stage.faults.inner().clone()).unwrap();
         let filter = Filter::unscoped().with_owner(owner("user:1"));
         revoked.remove_all(&filter, Removal::Revoked).await.unwrap();
