@@ -6,7 +6,7 @@ use axum::Form;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use cloakroom::{Device, Field, Session, SessionError, SessionHandle, Timestamp};
+use cloakroom::{Device, ErrorKind, Field, Session, SessionError, SessionHandle, Timestamp};
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
@@ -98,8 +98,16 @@ pub(crate) async fn devices(session: Session) -> Result<Response, SessionError> 
     if session.owner().is_none() {
         return Ok(then("/sign-in"));
     }
+    let sessions = match session.sessions().await {
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            let body = "<p>Your session is kept by your browser alone, so the shop has no list of your devices. \
+                        Sign out on each of them.</p>";
+            return Ok(page(&session, Place::Devices, "Your devices", body)?.into_response());
+        }
+        sessions => sessions?,
+    };
     let (mut items, mut others) = (String::new(), 0);
-    for info in session.sessions().await? {
+    for info in sessions {
         let device = info.device.unwrap_or_default();
         let agent = device.user_agent.unwrap_or_else(|| "An unnamed browser".to_owned());
         let action = if info.is_current {

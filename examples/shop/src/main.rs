@@ -44,13 +44,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
-    let backend = cloakroom::connect(&options.backend).await.map_err(|error| explained(&error))?;
+    let cookie =
+        if options.secure { CookieConfig::default() } else { CookieConfig::insecure_for_development() };
+    let url = options.backend_url(cookie.name());
+    let backend = cloakroom::connect(&url).await.map_err(|error| explained(&error))?;
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
     announce(&options, listener.local_addr()?);
-    let cookie =
-        if options.secure { CookieConfig::default() } else { CookieConfig::insecure_for_development() };
     let sweeper = Sweeper::new(backend.clone()).with_interval(Duration::from_secs(60)).start();
     serve(listener, backend, cookie).await?;
     sweeper.stop().await;

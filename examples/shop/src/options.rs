@@ -4,7 +4,8 @@ pub(crate) const USAGE: &str = "\
 Usage: shop [--backend URL] [--listen ADDRESS] [--secure]
 
   --backend URL      where sessions are kept (default sqlite:shop.db): memory:, sqlite:FILE,
-                     postgres://USER:PASSWORD@HOST/DATABASE, mysql://USER:PASSWORD@HOST/DATABASE
+                     postgres://USER:PASSWORD@HOST/DATABASE, mysql://USER:PASSWORD@HOST/DATABASE,
+                     file:FOLDER, cookie:?passphrase=WORDS, jwt:?key=BASE64URL
   --listen ADDRESS   address and port (default 127.0.0.1:3000)
   --secure           the cookie is __Host-id with Secure, for use behind TLS; needed for any
                      address but this machine's own";
@@ -49,8 +50,21 @@ impl Options {
         Ok(Some(options))
     }
 
+    /// The backend's URL. Sealed sessions are bound to the name of their cookie, so it says which that is.
+    pub(crate) fn backend_url(&self, cookie: &str) -> String {
+        match self.backend.strip_prefix("cookie:") {
+            Some(query) if !query.contains("name=") => format!("{}&name={cookie}", self.backend),
+            _ => self.backend.clone(),
+        }
+    }
+
     /// Where sessions are kept, without a password; a file by its whole path.
     pub(crate) fn backend_for_people(&self) -> String {
+        match self.backend.split(':').next() {
+            Some("cookie") => return "the cookies of the browsers, sealed".to_owned(),
+            Some("jwt") => return "the cookies of the browsers, signed: who has one can read it".to_owned(),
+            _ => {}
+        }
         // Behind the question mark there may be a password too.
         let url = self.backend.split('?').next().unwrap_or_default();
         if let Some((scheme, _)) = url.split_once("://")
@@ -58,9 +72,10 @@ impl Options {
         {
             return format!("{scheme}://…@{place}");
         }
-        match (url.strip_prefix("sqlite:"), std::env::current_dir()) {
-            (Some(file), Ok(here)) if !file.starts_with([':', '/']) => {
-                format!("sqlite:{}", here.join(file).display())
+        let (scheme, file) = url.split_once(':').unwrap_or_default();
+        match (scheme, std::env::current_dir()) {
+            ("sqlite" | "file", Ok(here)) if !file.is_empty() && !file.starts_with([':', '/']) => {
+                format!("{scheme}:{}", here.join(file).display())
             }
             _ => url.to_owned(),
         }
@@ -91,6 +106,9 @@ mod tests {
         assert_eq!(shown("postgres://me:secret@host/db"), "postgres://…@host/db");
         assert_eq!(shown("mysql://me:se@cret@host/db?password=secret"), "mysql://…@host/db");
         assert!(!shown("postgres://host/db?user=me&password=secret").contains("secret"));
+        assert!(!shown("cookie:?passphrase=secret").contains("secret"));
+        assert!(!shown("jwt:?key=secret").contains("secret"));
+        assert!(shown("file:sessions?durability=full").ends_with("/sessions"));
         assert!(
             shown("sqlite:shop.db").ends_with("/shop.db") && shown("sqlite:shop.db").starts_with("sqlite:/")
         );

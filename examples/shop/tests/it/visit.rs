@@ -51,6 +51,37 @@ fn visit_with_cart_and_sign_in_survives_a_crash_and_a_restart() {
     assert!(!before.get("/devices").has("Ada"), "the key from before the sign-out is dead");
 }
 
+/// Sessions in files, and those that the browser keeps: the shop crashes, and they go on.
+#[test]
+fn visit_on_backends_without_a_server_survives_a_crash() {
+    let folder = folder();
+    let key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
+    let (cookie, jwt) = (format!("cookie:?key={key}"), format!("jwt:?key={key}"));
+    for backend in ["file:sessions", &cookie, &jwt] {
+        let arguments = ["--backend", backend];
+        let shop = Program::start(folder.path(), &arguments);
+        assert!(!shop.said.contains(key), "{}", shop.said);
+        let mut browser = Browser::new(&shop.address, FIREFOX);
+        assert!(browser.get("/").has("for the first time"));
+        assert!(browser.post("/cart/add", "item=bell").has("Cart (1"), "{backend}");
+        let guest = browser.clone();
+        assert!(browser.post("/sign-in", "name=Ada&password=demo").has("Hello, Ada!"));
+        assert_ne!(browser.cookie, guest.cookie);
+
+        shop.kill();
+        let shop = Program::start(folder.path(), &arguments);
+        let mut browser = browser.at(&shop.address);
+        let page = browser.get("/cart");
+        assert!(page.has("€17.90") && page.has("Signed in as <strong>Ada</strong>"), "{backend}");
+        let page = browser.get("/devices");
+        let listed = page.has("This device");
+        assert!(listed == (backend == "file:sessions") && page.status == 200, "{backend}");
+        assert!(listed || page.has("kept by your browser alone"));
+        assert!(browser.post("/sign-out", "").has("for the first time"));
+        assert!(!browser.get("/").has("Ada"));
+    }
+}
+
 #[test]
 fn devices_are_signed_out_one_by_one_or_all_at_once() {
     let folder = folder();
