@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use cloakroom_core::{ErrorKind, Owner, Record, Result, Scope, SessionId, Timestamp, Version};
 use cloakroom_seal::Contents;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::{config, refuse};
+use crate::text;
 
 /// Those of RFC 7519 §4.1, the session's id, and our own two.
 pub(crate) const RESERVED: &[&str] =
@@ -137,8 +137,9 @@ impl Rules {
         match object {
             Some(object) => push(&mut out, format_args!(",\"data\":{object}}}")),
             None => {
-                let text = Base64UrlUnpadded::encode_string(&record.payload);
-                push(&mut out, format_args!(",\"data\":\"{text}\"}}"));
+                out.push_str(",\"data\":\"");
+                text::encode(&record.payload, &mut out);
+                out.push_str("\"}");
             }
         }
         Ok(out)
@@ -168,8 +169,8 @@ impl Rules {
     /// What claims say that were signed by one of the keys; `None` where they are not of this backend, issuer,
     /// audience and scope.
     pub(crate) fn parse(&self, scope: Option<&Scope>, claims: &[u8]) -> Option<Contents> {
-        let text = std::str::from_utf8(claims).ok()?;
-        let Claims { iss, aud, sub, sid, cloakroom, data } = serde_json::from_str(text).ok()?;
+        let claims = std::str::from_utf8(claims).ok()?;
+        let Claims { iss, aud, sub, sid, cloakroom, data } = serde_json::from_str(claims).ok()?;
         let for_us = match aud {
             None => self.audiences.is_empty(),
             Some(Audience::One(one)) => self.audiences.contains(&one),
@@ -178,12 +179,12 @@ impl Rules {
         if !for_us || iss != self.issuer || cloakroom.scope.as_deref() != scope.map(Scope::as_str) {
             return None;
         }
-        if !self.required.is_empty() && self.first_missing(text).is_some() {
+        if !self.required.is_empty() && self.first_missing(claims).is_some() {
             return None;
         }
         let payload = match data.get().as_bytes().first()? {
-            b'{' => as_payload(text, data.get()).as_bytes().to_vec(),
-            _ => Base64UrlUnpadded::decode_vec(&serde_json::from_str::<String>(data.get()).ok()?).ok()?,
+            b'{' => as_payload(claims, data.get()).as_bytes().to_vec(),
+            _ => text::decode(&serde_json::from_str::<String>(data.get()).ok()?)?,
         };
         let owner = match sub {
             None => None,

@@ -1,12 +1,12 @@
 use std::fmt;
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use cloakroom_core::{ErrorKind, Record, Result, Scope, SessionId, Timestamp, Version};
 use cloakroom_seal::{Codec, Contents};
 
 use crate::claims::Rules;
 use crate::error::{NAME, config, refuse};
 use crate::key::JwtKey;
+use crate::text;
 
 /// Sessions as JSON web tokens (RFC 7519, compact serialization of RFC 7515), signed and readable by anybody.
 ///
@@ -31,19 +31,11 @@ impl Signing {
     fn new(key: JwtKey) -> Self {
         let kid = key.kid().map_or_else(String::new, |kid| format!(",\"kid\":\"{kid}\""));
         let header = format!("{{\"alg\":\"{}\"{kid},\"typ\":\"JWT\"}}", key.algorithm());
-        let header = format!("{}.", Base64UrlUnpadded::encode_string(header.as_bytes()));
-        Self { key, header: header.into() }
+        let mut text = String::new();
+        text::encode(header.as_bytes(), &mut text);
+        text.push('.');
+        Self { key, header: text.into() }
     }
-}
-
-/// Length of that many bytes in unpadded base64.
-const fn encoded(bytes: usize) -> usize {
-    (bytes * 4).div_ceil(3)
-}
-
-/// How many bytes fit in that much unpadded base64.
-const fn decoded(length: usize) -> usize {
-    length / 4 * 3 + [0, 0, 1, 2][length % 4]
 }
 
 impl JwtCodec {
@@ -64,10 +56,12 @@ impl JwtCodec {
         // What is copied from the session comes out of its payload, and required claims do not count here.
         let rules = Rules { required: Vec::new(), copied: Vec::new(), ..self.rules.clone() };
         let claims = rules.compose(None, &contents)?.len();
-        let around = |signing: &Signing| signing.header.len() + 1 + encoded(signing.key.signature_length());
+        let around = |signing: &Signing| {
+            signing.header.len() + 1 + text::characters_for(signing.key.signature_length())
+        };
         let around = self.keys.iter().map(around).max().unwrap_or_default();
-        let payload = self.max_length.checked_sub(around).map(decoded);
-        let payload = payload.and_then(|room| room.checked_sub(claims)).map(decoded);
+        let payload = self.max_length.checked_sub(around).map(text::bytes_in);
+        let payload = payload.and_then(|room| room.checked_sub(claims)).map(text::bytes_in);
         payload.ok_or_else(|| config("build", "not even an empty session fits into the length of a token"))
     }
 }
@@ -112,34 +106,35 @@ impl Codec for JwtCodec {
         let Some(Signing { key, header }) = self.keys.first() else {
             return Err(config("seal", "there is no key"));
         };
-        let length = header.len() + encoded(claims.len()) + 1 + encoded(key.signature_length());
+        let signature = text::characters_for(key.signature_length());
+        let length = header.len() + text::characters_for(claims.len()) + 1 + signature;
         if length > self.max_length {
             let message = format!("a token of {length} bytes, at most {} fit", self.max_length);
             return Err(refuse(ErrorKind::TooLarge, "seal", message));
         }
         let mut token = String::with_capacity(length);
         token.push_str(header);
-        token.push_str(&Base64UrlUnpadded::encode_string(claims.as_bytes()));
+        text::encode(claims.as_bytes(), &mut token);
         let signature = key.sign(token.as_bytes())?;
         token.push('.');
-        token.push_str(&Base64UrlUnpadded::encode_string(&signature));
+        text::encode(&signature, &mut token);
         Ok(token.into())
     }
 
-    fn open(&self, scope: Option<&Scope>, text: &str) -> Option<Contents> {
-        if text.len() > self.max_length {
+    fn open(&self, scope: Option<&Scope>, token: &str) -> Option<Contents> {
+        if token.len() > self.max_length {
             return None;
         }
-        let (message, signature) = text.rsplit_once('.')?;
+        let (message, signature) = token.rsplit_once('.')?;
         let (key, claims) = self
             .keys
             .iter()
             .find_map(|signing| Some((&signing.key, message.strip_prefix(&*signing.header)?)))?;
-        let signature = Base64UrlUnpadded::decode_vec(signature).ok()?;
+        let signature = text::decode(signature)?;
         if signature.len() != key.signature_length() || !key.verify(message.as_bytes(), &signature) {
             return None;
         }
-        self.rules.parse(scope, &Base64UrlUnpadded::decode_vec(claims).ok()?)
+        self.rules.parse(scope, &text::decode(claims)?)
     }
 }
 
@@ -162,16 +157,18 @@ pub fn fuzz_open(input: &[u8]) {
         Rules { issuer: Some("fuzz".to_owned()), required: vec!["sid".to_owned()], ..Rules::default() };
     for rules in [Rules::default(), rules] {
         let Ok(codec) = JwtCodec::new(vec![key.clone()], rules, 1 << 16) else { return };
-        if let Ok(text) = std::str::from_utf8(input) {
+        if let Ok(token) = std::str::from_utf8(input) {
             // Nobody who does not have the key makes a token.
-            assert!(codec.open(None, text).is_none(), "a forged token was opened");
+            assert!(codec.open(None, token).is_none(), "a forged token was opened");
         }
         let Some(signing) = codec.keys.first() else { return };
-        let message = format!("{}{}", signing.header, Base64UrlUnpadded::encode_string(input));
-        let Ok(signature) = signing.key.sign(message.as_bytes()) else { return };
-        let token = format!("{message}.{}", Base64UrlUnpadded::encode_string(&signature));
+        let mut token = signing.header.to_string();
+        text::encode(input, &mut token);
+        let Ok(signature) = signing.key.sign(token.as_bytes()) else { return };
+        token.push('.');
+        text::encode(&signature, &mut token);
         if let Some(contents) = codec.open(None, &token) {
-            let again = codec.seal(None, &contents).ok().and_then(|text| codec.open(None, &text));
+            let again = codec.seal(None, &contents).ok().and_then(|token| codec.open(None, &token));
             assert!(again.is_none_or(|again| again == contents), "what was opened is not what is sealed");
         }
     }

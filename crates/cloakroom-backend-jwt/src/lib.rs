@@ -8,6 +8,7 @@ mod codec;
 mod error;
 mod key;
 mod pem;
+mod text;
 mod url;
 
 pub use backend::JwtSessionBackend;
