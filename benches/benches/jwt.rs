@@ -70,7 +70,7 @@ fn main() {
                     timed(ops, || drop(black_box(encode(&header, black_box(&claims), &signing))))
                 })
                 .run();
-            report.compare(&cell, &outcomes, Bar::AtMost(1.0));
+            report.compare(&cell, &outcomes, Bar::AtMost(1.5));
         }
 
         let cell = format!("read {size}");
@@ -93,7 +93,7 @@ fn main() {
                     })
                 })
                 .run();
-            report.compare(&cell, &outcomes, Bar::AtMost(1.0));
+            report.compare(&cell, &outcomes, Bar::AtMost(1.5));
         }
 
         let cell = format!("other algorithms, {size}");

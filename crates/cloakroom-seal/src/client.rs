@@ -106,15 +106,20 @@ impl<C: Codec> ClientSideBackend<C> {
         SessionError::new(kind, operation).with_backend(self.codec.name())
     }
 
-    /// What an authentic text that is not over holds.
-    fn open(&self, key: &SessionKey) -> Option<Contents> {
+    /// What an authentic text holds, and whether it is over.
+    fn authentic(&self, key: &SessionKey) -> Option<(Contents, bool)> {
         if !key.is_sealed() || key.expose().len() > self.codec.max_length() {
             return None;
         }
         let contents = self.codec.open(key.scope(), key.expose())?;
         key.opened(contents.id);
-        let live = contents.record.is_live() && !contents.record.is_expired(self.clock.now() - self.leeway);
-        live.then_some(contents)
+        let over = contents.record.is_expired(self.clock.now() - self.leeway);
+        contents.record.is_live().then_some((contents, over))
+    }
+
+    /// What an authentic text that is not over holds.
+    fn open(&self, key: &SessionKey) -> Option<Contents> {
+        self.authentic(key).filter(|(_, over)| !over).map(|(contents, _)| contents)
     }
 
     /// From when on nobody accepts a text of that record.
@@ -269,12 +274,17 @@ impl<C: Codec> SessionBackend for ClientSideBackend<C> {
     async fn read(&self, key: &SessionKey) -> Result<Option<Record>> {
         let scope = key.scope();
         let unexpired = |trail: Record| Some(trail).filter(|trail| !trail.is_expired(self.clock.now()));
-        if key.is_address() {
-            let Some(ledger) = &self.ledger else { return Ok(None) };
+        let live = match self.authentic(key) {
+            Some((contents, false)) => Some(contents),
+            // A late logout follows the trail of a text that is over by now.
+            Some((_, true)) => None,
+            None if key.is_address() => None,
+            None => return Ok(None),
+        };
+        let Some(ledger) = &self.ledger else { return Ok(live.map(|contents| contents.record)) };
+        let Some(contents) = live else {
             return Ok(ledger.trail(scope, key.id()).await?.and_then(unexpired));
-        }
-        let Some(contents) = self.open(key) else { return Ok(None) };
-        let Some(ledger) = &self.ledger else { return Ok(Some(contents.record)) };
+        };
         Ok(match ledger.standing(scope, &contents).await? {
             Standing::Live(_) => Some(contents.record),
             Standing::Ended => None,

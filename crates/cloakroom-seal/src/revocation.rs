@@ -294,7 +294,8 @@ impl Ledger {
             let horizon = Some(now + self.horizon);
             let noted = known.as_ref().map_or(horizon, |note| note.expires_at);
             let until = latest([end, horizon, noted, trail.map_or(horizon, |trail| trail.expires_at)]);
-            let until = until.map(|until| until + SKEW);
+            // Who wrote the text may be ahead, and who reads it behind.
+            let until = until.map(|until| until + SKEW + SKEW);
             let marker = match trail {
                 Some(trail) => encode_trail(trail),
                 None => Record::new("", now).with_state(State::Ended),

@@ -186,6 +186,17 @@ async fn rotated_old_text_shows_the_trail_then_nothing() {
     stage.clock.advance(MINUTE);
     assert_eq!(stage.backend.read(&old).await.unwrap(), None);
     assert!(stage.lives(&new).await);
+    // Also where the old text is over before its trail is.
+    let short = kept.clone().with_expires_at(Some(stage.clock.now() + MINUTE / 2));
+    let soon_over = stage.create(&short).await;
+    let next_secret = SessionKey::generate().unwrap();
+    let trail = Record::moved(next_secret.id(), stage.clock.now(), stage.clock.now() + MINUTE);
+    let how = Rotate::new(short.version).with_trail(trail.clone());
+    stage.backend.rotate(&soon_over, &next_secret, moved, how).await.unwrap();
+    stage.clock.advance(MINUTE / 2);
+    assert_eq!(stage.backend.read(&soon_over).await.unwrap(), Some(trail));
+    stage.clock.advance(MINUTE / 2);
+    assert_eq!(stage.backend.read(&soon_over).await.unwrap(), None);
     // By address, as a logout that follows the trail does.
     assert!(stage.remove(&SessionKey::from_id(secret.id())).await);
     assert!(!stage.remove(&SessionKey::from_id(secret.id())).await);
@@ -459,6 +470,12 @@ async fn calls_are_those_that_are_documented() {
     let foreign = SessionKey::parse("no-text-of-ours", &stage.backend.capability()).unwrap();
     assert!(!stage.lives(&foreign).await);
     assert_eq!(asked(), calls(0, 0), "a foreign text asks nobody");
+    let soon = plain.clone().with_expires_at(Some(stage.clock.now() + MINUTE));
+    let soon = stage.create(&soon).await;
+    stage.clock.advance(MINUTE);
+    stage.kept.reset();
+    assert!(!stage.lives(&soon).await);
+    assert_eq!(asked(), calls(1, 0), "a text that is over may have left a trail");
 
     // A session beyond the horizon leaves a note now and then.
     let long = plain.clone().with_expires_at(Some(stage.clock.now() + DAY * 7));
