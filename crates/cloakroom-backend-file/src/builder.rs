@@ -12,6 +12,8 @@ use crate::lock::{Gate, lock_file};
 use crate::store::{Durability, Store};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is longer is for ever, and no moment lies so far ahead.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 const DEFAULT_MAX_PAYLOAD: usize = 16 << 20;
 
 /// Settings of a [`FileSessionBackend`], fixed when it is opened.
@@ -107,7 +109,8 @@ impl FileBuilder {
     ///
     /// # Errors
     /// As for [`FileSessionBackend::open`]; `InvalidConfig` too when the timeout is zero.
-    pub async fn open(self) -> Result<FileSessionBackend> {
+    pub async fn open(mut self) -> Result<FileSessionBackend> {
+        self.timeout = self.timeout.min(LONGEST_TIMEOUT);
         if self.timeout.is_zero() {
             return Err(refuse(ErrorKind::InvalidConfig, "open", "the timeout is zero"));
         }

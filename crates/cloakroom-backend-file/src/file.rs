@@ -209,11 +209,15 @@ impl Store {
 
     /// Moves aside what stands where a folder belongs.
     pub(crate) fn clear(&self, folder: &Path) -> Result<(), Fault> {
-        match fs::symlink_metadata(folder) {
-            Ok(there) if there.is_dir() => Ok(()),
-            Ok(_) => self.quarantine.set_aside(folder, Damage::Unreadable, self.clock.now()),
-            Err(_) => Ok(()),
+        let scopes = self.layout.scopes();
+        for part in folder.ancestors().take_while(|part| *part != scopes) {
+            match fs::symlink_metadata(part) {
+                Ok(there) if there.is_dir() => break,
+                Ok(_) => self.quarantine.set_aside(part, Damage::Foreign, self.clock.now())?,
+                Err(_) => {}
+            }
         }
+        Ok(())
     }
 
     /// With [`Durability::Full`], makes names in a folder durable.

@@ -292,7 +292,8 @@ impl Store {
         }
         self.settle(held, from, to)?;
         if how.trail.is_none() {
-            fs::remove_file(self.layout.session(from))?;
+            // If it stays, a sweep finds it.
+            let _ = fs::remove_file(self.layout.session(from));
         }
         Ok(())
     }

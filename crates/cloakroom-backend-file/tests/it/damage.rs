@@ -203,17 +203,20 @@ async fn foreign_names_anywhere_moved_aside_sessions_stay() {
 }
 
 #[tokio::test]
-async fn file_in_place_of_a_shard_moved_aside_by_the_next_write() {
-    let store = Store::open().await;
-    fs::create_dir_all(store.folder.join("scopes/none/sessions")).unwrap();
-    let at = key();
-    let shard = path_of(&store.folder, at.id()).parent().unwrap().to_owned();
-    fs::write(&shard, "x").unwrap();
-    assert_eq!(store.backend.read(&at).await.unwrap(), None);
-    let record = Record::new("{}", store.backend.clock().now());
-    store.backend.write(&at, record.clone(), Write::create()).await.unwrap();
-    assert_eq!(store.backend.read(&at).await.unwrap(), Some(record));
-    assert_eq!(store.aside(), 1);
+async fn file_in_place_of_a_folder_moved_aside_by_the_next_write() {
+    for depth in 1..=3 {
+        let store = Store::open().await;
+        let at = key();
+        let path = path_of(&store.folder, at.id());
+        let folder = path.ancestors().nth(depth).unwrap();
+        fs::create_dir_all(folder.parent().unwrap()).unwrap();
+        fs::write(folder, "x").unwrap();
+        assert_eq!(store.backend.read(&at).await.unwrap(), None);
+        let record = Record::new("{}", store.backend.clock().now());
+        store.backend.write(&at, record.clone(), Write::create()).await.unwrap();
+        assert_eq!(store.backend.read(&at).await.unwrap(), Some(record));
+        assert_eq!((store.aside(), store.count().await), (1, 1), "{depth} above the session");
+    }
 }
 
 #[tokio::test]

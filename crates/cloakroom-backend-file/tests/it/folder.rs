@@ -3,9 +3,12 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
+use std::time::Duration;
 
-use cloakroom_backend_file::FileSessionBackend;
-use cloakroom_core::{ErrorKind, Filter, Owner, Record, Removal, Scope, SessionBackend, SessionKey, Write};
+use cloakroom_backend_file::{Durability, FileSessionBackend};
+use cloakroom_core::{
+    ErrorKind, Filter, Owner, Record, Removal, Rotate, Scope, SessionBackend, SessionKey, Touch, Write,
+};
 
 use crate::place;
 
@@ -185,6 +188,27 @@ async fn url_of_a_folder_opens_it() {
     assert!(backend.capability().shared && backend.capability().durable && folder.is_dir());
     let error = FileSessionBackend::connect("file:/x?mode=ro").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+}
+
+/// What is synced shows in a power cut only; that it works shows here.
+#[tokio::test]
+async fn durability_full_through_a_life() {
+    let builder = FileSessionBackend::builder(place::folder());
+    let builder = builder.with_durability(Durability::Full).with_timeout(Duration::MAX);
+    let backend = builder.open().await.unwrap();
+    let [old, new] = [(); 2].map(|()| SessionKey::generate().unwrap());
+    let now = backend.clock().now();
+    let record = Record::new("{}", now).with_expires_at(Some(now + Duration::from_secs(60)));
+    let record = record.with_owner(Some(Owner::parse("user:1").unwrap()));
+    backend.write(&old, record.clone(), Write::create()).await.unwrap();
+    let next = record.clone().with_version(record.version.next(now));
+    backend.rotate(&old, &new, next.clone(), Rotate::new(record.version)).await.unwrap();
+    let touch = Touch::new(next.version, now + Duration::from_secs(90));
+    assert!(backend.touch(&new, touch).await.unwrap().is_some());
+    let there = backend.read(&new).await.unwrap().unwrap();
+    assert_eq!(there.expires_at, Some(touch.expires_at));
+    assert!(backend.remove(&new, Removal::Explicit).await.unwrap());
+    assert_eq!(backend.count(&Filter::everywhere()).await.unwrap(), 0);
 }
 
 /// No id, owner, payload or key in what a backend prints.

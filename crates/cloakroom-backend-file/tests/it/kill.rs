@@ -218,6 +218,7 @@ fn process_killed_at_any_moment_acknowledged_stays_and_nothing_else() {
     for round in 0..KILLS {
         // The trails of many rounds make each of them slow.
         if round % 50 == 0 {
+            std::fs::remove_dir_all(&folder).expect("deleted");
             (backend, folder) = open();
         }
         random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
@@ -237,6 +238,7 @@ fn process_killed_at_any_moment_acknowledged_stays_and_nothing_else() {
         });
         assert!(is_empty(&folder.join("damaged")), "round {round}: something was unreadable");
     }
+    std::fs::remove_dir_all(&folder).expect("deleted");
     assert!(unfinished > KILLS && leftovers > 0, "{unfinished} unfinished, {leftovers} with leftovers");
     eprintln!("{KILLS} kills: {unfinished} operations cut off, temporary files after {leftovers}");
 }

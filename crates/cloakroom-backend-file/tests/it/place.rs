@@ -13,18 +13,26 @@ pub(crate) fn folder() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let root = ROOT.get_or_init(|| {
         let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("file-backend");
-        for old in std::fs::read_dir(&all).into_iter().flatten().flatten() {
-            let name = old.file_name();
-            let process = Path::new("/proc").join(&name);
-            if name != *std::process::id().to_string() && !process.exists() {
-                let _ = std::fs::remove_dir_all(old.path());
-            }
-        }
+        // Beside the tests, since there may be many.
+        std::thread::spawn({
+            let all = all.clone();
+            move || delete_leftovers(&all)
+        });
         let root = all.join(std::process::id().to_string());
         std::fs::create_dir_all(&root).expect("a folder");
         root
     });
     root.join(NEXT.fetch_add(1, Ordering::Relaxed).to_string())
+}
+
+fn delete_leftovers(all: &Path) {
+    for old in std::fs::read_dir(all).into_iter().flatten().flatten() {
+        let name = old.file_name();
+        let process = Path::new("/proc").join(&name);
+        if name != *std::process::id().to_string() && !process.exists() {
+            let _ = std::fs::remove_dir_all(old.path());
+        }
+    }
 }
 
 pub(crate) async fn backend(clock: Clock, durability: Durability) -> FileSessionBackend {

@@ -1,5 +1,7 @@
 //! What operations on many sessions read.
 
+use std::path::Path;
+
 use cloakroom_backend_file::{Durability, FileSessionBackend};
 use cloakroom_core::{
     Filter, Limits, ManualClock, Owner, Record, Removal, Scope, SessionBackend, SessionKey, Write,
@@ -19,8 +21,9 @@ fn owner(number: usize) -> Owner {
     Owner::parse(&format!("user:{number}")).expect("an owner")
 }
 
-async fn filled() -> FileSessionBackend {
-    let backend = place::backend(ManualClock::new().clock(), Durability::None).await;
+async fn filled(folder: &Path) -> FileSessionBackend {
+    let builder = FileSessionBackend::builder(folder).with_durability(Durability::None);
+    let backend = builder.open().await.expect("a backend");
     let creating = futures_util::stream::iter(0..SESSIONS).map(|number| {
         let record = Record::new("{}", backend.clock().now()).with_owner(Some(owner(number % OWNERS)));
         let backend = backend.clone();
@@ -39,7 +42,8 @@ async fn opened<T>(backend: &FileSessionBackend, call: impl Future<Output = T>) 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn owner_among_5_000_sessions_looked_up_without_reading_the_others() {
-    let backend = filled().await;
+    let folder = place::folder();
+    let backend = filled(&folder).await;
     let each = (SESSIONS / OWNERS) as u64;
     let mine = Filter::unscoped().with_owner(owner(7));
     let (count, files) = opened(&backend, backend.count(&mine)).await;
@@ -60,6 +64,7 @@ async fn owner_among_5_000_sessions_looked_up_without_reading_the_others() {
     assert!(files <= 2 * (each + 1), "remove_all opened {files} files");
     let (found, files) = opened(&backend, backend.count(&mine)).await;
     assert_eq!((found.unwrap(), files), (0, 0), "nothing is left in the index");
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]
