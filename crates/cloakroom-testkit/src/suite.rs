@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub enum Need {
     /// Sessions stay in a store; with client-side sessions there is nothing to check.
     Stored,
+    /// Sessions stay with the client; with a store there is nothing to check.
+    Sealed,
     /// Removed sessions are refused from then on; else `remove` is `Unsupported`.
     Revocable,
     /// `scan`, `count` and `remove_all` work; else they are `Unsupported`.
@@ -36,6 +38,7 @@ impl Need {
         let capability = subject.capability();
         match self {
             Self::Stored => subject.is_store(),
+            Self::Sealed => !subject.is_store(),
             Self::Revocable => capability.revocable,
             Self::Enumerable => capability.enumerable,
             Self::Versioned => capability.versioned,
@@ -48,7 +51,7 @@ impl Need {
         let backend = subject.backend();
         let everywhere = Filter::everywhere();
         match self {
-            Self::Stored => {}
+            Self::Stored | Self::Sealed => {}
             Self::Revocable => {
                 let key = subject.create(&subject.record("{}")).await;
                 let refusal = kind_of(backend.remove(&key, Removal::Explicit).await, "remove");

@@ -106,6 +106,11 @@ macro_rules! __cloakroom_cases {
             time_stepping_back_ends_as_promised 8 []
             time_from_the_given_clock_everywhere 8 [Stored Revocable]
 
+            sealed_text_changed_nothing 1 [Sealed]
+            sealed_update_and_touch_keep_the_id 3 [Sealed]
+            sealed_rotate_takes_the_new_id 4 [Sealed]
+            sealed_removed_every_text_dead 6 [Sealed Revocable]
+
             owner_similar_to_another_told_apart 11 [Enumerable Revocable]
             owner_similar_to_another_has_own_limit 11 [Stored Limits]
             scope_similar_to_another_told_apart 11 [Enumerable Revocable]
