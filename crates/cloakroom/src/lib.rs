@@ -23,7 +23,7 @@ pub use cloakroom_backend_file::{self as file, FileSessionBackend};
 pub use cloakroom_backend_cookie::{self as cookie, CookieSessionBackend};
 
 #[cfg(feature = "jwt")]
-pub use cloakroom_backend_jwt::{self as jwt, JwtSessionBackend};
+pub use cloakroom_backend_jwt::{self as jwt, JwtKey, JwtSessionBackend};
 
 /// What most applications import.
 ///
