@@ -1,6 +1,8 @@
 //! What is inside the seal: flags, id, version, times, owner, and the payload to the end.
 
-use bytes::{Buf, Bytes};
+use std::ops::Range;
+
+use bytes::Bytes;
 use cloakroom_core::{Owner, Record, SessionId, State, Timestamp, Version};
 use cloakroom_seal::Contents;
 
@@ -57,36 +59,43 @@ pub(crate) fn encode(contents: &Contents, out: &mut Vec<u8>) {
     out.extend_from_slice(&record.payload);
 }
 
-/// Back from the bytes. They were authenticated, so `None` is for what another version of this crate sealed.
-pub(crate) fn decode(mut frame: Bytes) -> Option<Contents> {
-    let flags = frame.try_get_u8().ok()?;
+/// Back from the bytes of a value, of which the frame is a range. They were authenticated, so `None` is for what another
+/// version of this crate sealed.
+pub(crate) fn decode(value: Vec<u8>, frame: Range<usize>) -> Option<Contents> {
+    let mut rest = value.get(frame.clone())?;
+    let [flags] = take(&mut rest)?;
     if flags & !(STATE | EXPIRES | OWNED) != 0 {
         return None;
     }
     let state = State::from_code(flags & STATE)?;
-    let mut id = [0; 32];
-    frame.try_copy_to_slice(&mut id).ok()?;
-    let version = Version::from_u64(frame.try_get_u64().ok()?);
-    let start = unzigzag(take_varint(&mut frame)?);
-    let mut time = || Some(Timestamp::from_millis(start.wrapping_add(unzigzag(take_varint(&mut frame)?))));
+    let id = SessionId::from_bytes(take(&mut rest)?);
+    let version = Version::from_u64(u64::from_be_bytes(take(&mut rest)?));
+    let start = unzigzag(take_varint(&mut rest)?);
+    let mut time = || Some(Timestamp::from_millis(start.wrapping_add(unzigzag(take_varint(&mut rest)?))));
     let (accessed_at, issued_at) = (time()?, time()?);
     let expires_at = if flags & EXPIRES == 0 { None } else { Some(time()?) };
-    let owner = if flags & OWNED == 0 { None } else { Some(take_owner(&mut frame)?) };
-    let record = Record::new(frame, Timestamp::from_millis(start))
+    let owner = if flags & OWNED == 0 { None } else { Some(take_owner(&mut rest)?) };
+    let payload = frame.end - rest.len()..frame.end;
+    let record = Record::new(Bytes::from(value).slice(payload), Timestamp::from_millis(start))
         .with_state(state)
         .with_version(version)
         .with_accessed_at(accessed_at)
         .with_expires_at(expires_at)
         .with_owner(owner);
-    Some(Contents { id: SessionId::from_bytes(id), issued_at, record })
+    Some(Contents { id, issued_at, record })
 }
 
-fn take_owner(frame: &mut Bytes) -> Option<Owner> {
-    let length = usize::from(frame.try_get_u8().ok()?);
-    let owner = frame.get(..length)?;
-    let owner = Owner::parse(std::str::from_utf8(owner).ok()?).ok()?;
-    frame.advance(length);
-    Some(owner)
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, behind) = rest.split_first_chunk::<N>()?;
+    *rest = behind;
+    Some(*taken)
+}
+
+fn take_owner(rest: &mut &[u8]) -> Option<Owner> {
+    let [length] = take(rest)?;
+    let (owner, behind) = rest.split_at_checked(usize::from(length))?;
+    *rest = behind;
+    Owner::parse(std::str::from_utf8(owner).ok()?).ok()
 }
 
 /// Small numbers of either sign to small numbers.
@@ -110,10 +119,10 @@ fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-fn take_varint(frame: &mut Bytes) -> Option<u64> {
+fn take_varint(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
-        let byte = frame.try_get_u8().ok()?;
+        let [byte] = take(rest)?;
         number |= u64::from(byte & 0x7F) << shift;
         if byte < 0x80 {
             return Some(number);
