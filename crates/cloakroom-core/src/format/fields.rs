@@ -49,14 +49,7 @@ fn damaged() -> SessionError {
 
 impl Fields {
     pub(crate) fn empty(format: Format) -> Self {
-        Self {
-            payload: Bytes::new(),
-            format,
-            found: Vec::new(),
-            at: 0,
-            complete: true,
-            index: None,
-        }
+        Self { payload: Bytes::new(), format, found: Vec::new(), at: 0, complete: true, index: None }
     }
 
     /// Checks the tag and the outer shape, and nothing else.
