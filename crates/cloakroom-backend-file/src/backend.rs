@@ -43,8 +43,8 @@ impl FileSessionBackend {
     /// Opens a folder, made when missing, with the settings of [`builder`](Self::builder).
     ///
     /// # Errors
-    /// `InvalidConfig` when the folder is a link, belongs to another user, may be written by others, holds something
-    /// else or has no locks; the message says which. `Unexpected` or `Unavailable` when the file system fails.
+    /// `InvalidConfig` when the folder is a link, belongs to another user, may be written by others, lies below a folder
+    /// of which that is true and that is not sticky, holds something else or has no locks; the message says which. `Unexpected` or `Unavailable` when the file system fails.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(path).open().await
     }
@@ -66,7 +66,8 @@ impl FileSessionBackend {
     }
 
     /// Where sessions go when no path is given: `cloakroom-` and the number of the user, in the system's temporary
-    /// folder. Systems empty that when they start, and may delete from it what was not used for days.
+    /// folder. For development only: systems empty that when they start, and may delete from it what was not used for
+    /// days, sessions included.
     #[must_use]
     pub fn default_folder() -> PathBuf {
         folder::default_folder()
@@ -452,9 +453,11 @@ impl SessionBackend for FileSessionBackend {
             return Ok(0);
         }
         let swept = async {
-            self.blocking(Work::List, Store::renew).await?;
             self.remove_temporaries().await?;
-            self.sweep_round(limit).await
+            let swept = self.sweep_round(limit).await?;
+            // Last, since a full disk may have room by now.
+            self.blocking(Work::List, Store::renew).await?;
+            Ok(swept)
         };
         swept.await.map(|swept| swept as u64).map_err(named("sweep"))
     }

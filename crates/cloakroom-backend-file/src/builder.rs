@@ -99,7 +99,8 @@ impl FileBuilder {
         self
     }
 
-    /// Accepts payloads of at most so many bytes (default 16 MiB).
+    /// Accepts payloads of at most so many bytes (default 16 MiB). A file that says it holds more than that, and more than
+    /// the default, is damaged.
     pub fn with_max_payload(mut self, bytes: usize) -> Self {
         self.max_payload = bytes;
         self

@@ -208,6 +208,18 @@ impl Store {
         Ok(self.sync_folder(&path)?)
     }
 
+    /// On a full disk it waits for another time: touches need no room, and sweeps make some.
+    fn heal_index(&self, owner: &Owner, at: &Place) -> Result<(), Fault> {
+        match self.index(owner, at) {
+            Err(Fault::Io(error))
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                Ok(())
+            }
+            indexed => indexed,
+        }
+    }
+
     pub(crate) fn is_indexed(&self, owner: &Owner, at: &Place) -> bool {
         fs::symlink_metadata(self.layout.owned(OwnerHash::of(owner), at)).is_ok()
     }
@@ -238,7 +250,7 @@ impl Store {
         let there = self.current(at)?;
         let Some(live) = unexpired(there.as_ref(), now).filter(|old| old.is_live()) else { return Ok(false) };
         if let Some(owner) = owner_of(live) {
-            self.index(owner, at)?;
+            self.heal_index(owner, at)?;
         }
         if live.version == how.version {
             // Without an end it cannot be extended.
@@ -361,7 +373,7 @@ impl Store {
         };
         let expired = header.is_expired(self.clock.now());
         if !unfinished && !header.hidden && !expired {
-            return owner_of(&header).map_or(Ok(()), |owner| self.index(owner, at)).map(|()| false);
+            return owner_of(&header).map_or(Ok(()), |owner| self.heal_index(owner, at)).map(|()| false);
         }
         match self.prepare(held, at, Some(&header)) {
             // Somebody is at work on the other end: next time.

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use cloakroom_backend_file::FileSessionBackend;
 use cloakroom_core::{
-    ErrorKind, Filter, Owner, Record, Removal, Rotate, SessionBackend, SessionKey, Touch, Write,
+    ErrorKind, Filter, ManualClock, Owner, Record, Removal, Rotate, SessionBackend, SessionKey, Touch, Write,
 };
 use futures_util::future::join_all;
 
@@ -57,7 +58,11 @@ fn disk_full_error_and_the_old_values_stay() {
 fn child_on_a_disk_that_fills_up() {
     let Some(folder) = child::folder() else { return };
     child::run(async {
-        let backend = FileSessionBackend::open(&folder).await.unwrap();
+        let clock = ManualClock::new();
+        let backend = FileSessionBackend::builder(&folder).with_clock(clock.clock()).open().await.unwrap();
+        let brief = Record::new(vec![b'x'; 50_000], clock.now());
+        let brief = brief.with_expires_at(Some(clock.now() + Duration::from_secs(1)));
+        backend.write(&key(), brief, Write::create()).await.unwrap();
         let mut kept = Vec::new();
         let error = loop {
             let (at, record) = (key(), Record::new(vec![b'x'; 50_000], backend.clock().now()));
@@ -84,8 +89,12 @@ fn child_on_a_disk_that_fills_up() {
         for (at, record) in &kept {
             assert_eq!(backend.read(at).await.unwrap().as_ref(), Some(record));
         }
-        assert_eq!(backend.count(&Filter::everywhere()).await.unwrap(), kept.len() as u64);
-        // Room can be made.
+        assert_eq!(backend.count(&Filter::everywhere()).await.unwrap(), kept.len() as u64 + 1);
+        // Room can be made, by a sweep that finds the mark gone too.
+        fs::remove_file(folder.join("format")).unwrap();
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(backend.sweep(9).await.unwrap(), 1);
+        assert!(fs::read_to_string(folder.join("format")).unwrap().ends_with("format 1\n"));
         for (at, _) in &kept[1..4] {
             assert!(backend.remove(at, Removal::Explicit).await.unwrap());
         }
