@@ -112,7 +112,8 @@ impl CookieSessionBackend {
         Ok(Self::from_codec(url::parse(url).await?))
     }
 
-    /// The name of the cookie (default `__Host-id`), which must be that of the middleware: sessions are bound to it.
+    /// The name of the cookie (default `__Host-id`), which must be that of the middleware: sessions are bound to it. Nothing
+    /// compares the two.
     ///
     /// # Errors
     /// `InvalidConfig` for what cannot be a cookie's name, or is longer than 255 bytes.
@@ -137,8 +138,8 @@ impl CookieSessionBackend {
         Self(self.0.with_clock(clock))
     }
 
-    /// Keeps in that backend which sessions ended, until they would have expired, and the moment before which all
-    /// sessions of an owner are refused. Sessions are then `revocable`, and each read asks that backend.
+    /// Keeps in that backend which sessions ended, until they would have expired, and which generation of an owner's
+    /// sessions lives. Sessions are then `revocable`, and each read asks that backend.
     ///
     /// # Errors
     /// `InvalidConfig` for a backend that does not keep records itself or does not compare versions.

@@ -43,7 +43,8 @@ impl JwtKey {
     /// HMAC with SHA-256, with at least 32 random bytes.
     ///
     /// # Errors
-    /// `InvalidConfig` for a shorter secret, and for the text of a PEM key.
+    /// `InvalidConfig` for a shorter secret, and for the text of a key in PEM, JWK or OpenSSH form. Whether the bytes are
+    /// random is not looked at.
     pub fn hs256(secret: &[u8]) -> Result<Self> {
         Self::hmac(Algorithm::HS256, "HS256", secret, 32)
     }
@@ -198,9 +199,8 @@ impl JwtKey {
                 format!("a secret for {name} has at least {least} bytes, this one {}", secret.len());
             return Err(config("key", message));
         }
-        // The public key of somebody who mistook the algorithm is no secret.
-        if secret.trim_ascii_start().starts_with(b"-----BEGIN") {
-            return Err(config("key", "the text of a PEM key is no secret for HMAC"));
+        if pem::is_text_of_a_key(secret) {
+            return Err(config("key", "the text of a key in PEM, JWK or OpenSSH form is no secret for HMAC"));
         }
         let signing = EncodingKey::from_secret(secret);
         Self::pair(name, algorithm, signing, DecodingKey::from_secret(secret), secret, least)

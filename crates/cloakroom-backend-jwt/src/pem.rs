@@ -57,3 +57,15 @@ impl Curve {
         spki.strip_prefix(self.prefix).filter(|point| point.len() == self.point)
     }
 }
+
+/// Whether bytes are the text of a key of some other algorithm: its public half, which everybody knows, must not become
+/// a secret of HMAC. Random bytes are as good as never any of these.
+pub(crate) fn is_text_of_a_key(bytes: &[u8]) -> bool {
+    let contains = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start();
+    let open_ssh = [&b"ssh-"[..], b"ecdsa-sha2-", b"sk-ssh-", b"sk-ecdsa-"];
+    contains(b"-----BEGIN")
+        || contains(b"---- BEGIN")
+        || (text.starts_with(b"{") && contains(b"\"kty\""))
+        || open_ssh.iter().any(|start| text.starts_with(start))
+}

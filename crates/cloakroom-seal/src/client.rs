@@ -18,8 +18,10 @@ use crate::revocation::{Clearance, Ledger, Revocation, Standing};
 ///   `Unsupported`.
 /// - Without [revocation](Self::with_revocation) `remove` is `Unsupported`: a logout makes the browser forget the
 ///   session, and a copy of the text stays valid until its end, also after a rotation.
-/// - With it, an ended session is refused with all its texts; a rotation ends the old ones, and its marker leads a
-///   late logout to the successor; `remove_all` of one owner works and answers 1, because nobody can count them.
+/// - With it, an ended session is refused with all its texts, whichever of them was shown, also one that is over (then
+///   `remove` ends it and says `false`). Nobody knows which ids were issued: by the address of one that never was,
+///   `remove` says `true`. A rotation ends the old texts, and its marker leads a late logout to the successor;
+///   `remove_all` of one owner works and answers 1, because nobody can count them.
 /// - Keys made from a name are `Unsupported`: no client would keep the text.
 ///
 /// # Cost
@@ -31,10 +33,10 @@ use crate::revocation::{Clearance, Ledger, Revocation, Standing};
 /// | `write` with another owner | 1 + 1 | 1 + 1 + 1 |
 /// | `rotate` | 1 + 1, then 2 | 1 + 1 + 1, then 2 |
 /// | `remove` | 1, then 2 | 1 + 1, then 2 |
-/// | `remove_all` of an owner | | 2 |
+/// | `remove_all` of an owner | | 2, from the second time 3 |
 ///
-/// A session that ends beyond the [horizon](Revocation::with_horizon) costs one more when it begins, and again each
-/// time its end has moved by that much.
+/// A session that ends beyond the [horizon](Revocation::with_horizon) costs one more when it begins and when it is
+/// ended, and two more each time its end has moved by that much.
 #[derive(Debug)]
 pub struct ClientSideBackend<C> {
     codec: Arc<C>,

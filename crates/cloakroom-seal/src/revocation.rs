@@ -53,8 +53,8 @@ impl Revocation {
     }
 
     /// How far ahead a session may end without a note of it (default 24 hours). Markers of ended sessions are kept
-    /// for that long at least. A session that ends later costs one call more when it begins, and another each time its
-    /// end has moved on by a horizon. The best value is the idle timeout. While sessions of a longer horizon live, it
+    /// for that long at least. A session that ends later costs one call more when it begins, and two each time its end
+    /// has moved on by a horizon. The best value is the idle timeout. While sessions of a longer horizon live, it
     /// must not be shortened.
     pub fn with_horizon(mut self, horizon: Duration) -> Self {
         self.horizon = horizon;
@@ -286,7 +286,7 @@ impl Ledger {
         Err(contended())
     }
 
-    /// Ends a session, a text of which ends then; `false` when it had ended already. Two calls.
+    /// Ends a session, a text of which ends then; `false` when it had ended already. Two calls, three with a note.
     pub(crate) async fn end(
         &self,
         scope: Option<&Scope>,

@@ -213,3 +213,25 @@ async fn keys_are_changed_without_losing_a_session() {
     let ahead = with(old, [JwtKey::hs256(&[2; 32]).unwrap()], &clock);
     assert!(ahead.read(&shown(&ahead, second.expose())).await.unwrap().is_some());
 }
+
+/// RFC 8725 §2.1: what everybody knows is no secret, in whatever form it comes.
+#[test]
+fn hmac_secret_that_is_the_text_of_a_key_refused() {
+    let texts: [&[u8]; 8] = [
+        b"-----BEGIN PUBLIC KEY-----\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        b"\xEF\xBB\xBF-----BEGIN PUBLIC KEY-----\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        b"# our key\n-----BEGIN PUBLIC KEY-----\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        b"---- BEGIN SSH2 PUBLIC KEY ----\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        br#"{"kty":"EC","crv":"P-256","x":"AAAAAAAAAAAAAAAAAA","y":"AAAAAAAAAAAAAAAAAAAAAAAAA"}"#,
+        br#" {"keys":[{"kty":"RSA","n":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","e":"AQAB"}]}"#,
+        b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA x@y",
+        b"ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBAAAAAAAAA",
+    ];
+    for text in texts {
+        for make in [JwtKey::hs256, JwtKey::hs384, JwtKey::hs512] {
+            let error = make(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+            assert!(error.to_string().contains("JWK"), "{error}");
+        }
+    }
+}

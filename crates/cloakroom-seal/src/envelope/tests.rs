@@ -69,3 +69,60 @@ fn key_material_is_overwritten_when_dropped() {
     // What HMAC consists of.
     overwritten::<sha2::Sha256>();
 }
+
+/// What is lost when a nonce repeats: the decision record says so, and this is the attack. One pair of values with one
+/// nonce gives GCM's authentication key, and the HMAC covers the tag, not the ciphertext.
+#[test]
+fn nonce_used_twice_forgeable() {
+    // GCM's field: the highest bit is the coefficient of x^0.
+    fn multiply(x: u128, mut y: u128) -> u128 {
+        let mut product = 0;
+        for bit in (0..128).rev() {
+            if x >> bit & 1 == 1 {
+                product ^= y;
+            }
+            y = (y >> 1) ^ if y & 1 == 1 { 0xE1 << 120 } else { 0 };
+        }
+        product
+    }
+    fn inverse(x: u128) -> u128 {
+        let (mut inverse, mut square) = (1 << 127, multiply(x, x));
+        for _ in 1..128 {
+            inverse = multiply(inverse, square);
+            square = multiply(square, square);
+        }
+        inverse
+    }
+    fn root(x: u128) -> u128 {
+        (0..127).fold(x, |x, _| multiply(x, x))
+    }
+    let block = |value: &[u8], at: usize| u128::from_be_bytes(*value[at..].first_chunk().unwrap());
+
+    let ring = KeyRing::new([SealKey::from_bytes([5; 32])]).unwrap();
+    let context = Context::new("test", &[]);
+    let seal = |message: &[u8; 32]| {
+        ring.seal_under(&[9; NONCE_LENGTH], &context, 32, |out| out.extend_from_slice(message)).unwrap()
+    };
+    let one = seal(b"owner=user:0042;role=visitor;aa.");
+    let other = seal(b"owner=user:0042;role=visitor;bb.");
+    // Two blocks behind version, key id and nonce, then the tag.
+    let (first, second, tag) = (29, 45, 61);
+    // The messages differ in their last block: the tags differ by that, times the square of the key.
+    let messages = block(&one, second) ^ block(&other, second);
+    let key = root(multiply(block(&one, tag) ^ block(&other, tag), inverse(messages)));
+    let change = u128::from_be_bytes(*b"owner=user:0042;") ^ u128::from_be_bytes(*b"owner=user:0001;");
+    let mut forged = one.clone();
+    forged[first..second].copy_from_slice(&(block(&one, first) ^ change).to_be_bytes());
+    forged[second..tag].copy_from_slice(&(block(&one, second) ^ multiply(change, key)).to_be_bytes());
+    let opened = ring.open(&context, &forged).expect("the forgery is taken for genuine");
+    assert_eq!(&opened[..16], b"owner=user:0001;");
+    // Under another nonce the key found is of no use.
+    let write = |out: &mut Vec<u8>| out.extend_from_slice(b"owner=user:0042;role=visitor;aa.");
+    let mut fresh = ring.seal_under(&[8; NONCE_LENGTH], &context, 32, write).unwrap();
+    let blocks = [(first, change), (second, multiply(change, key))];
+    for (at, change) in blocks {
+        let changed = (block(&fresh, at) ^ change).to_be_bytes();
+        fresh[at..at + 16].copy_from_slice(&changed);
+    }
+    assert!(ring.open(&context, &fresh).is_none());
+}
