@@ -66,6 +66,11 @@ impl<B: SessionBackend> Session<B> {
                 state.loaded = true;
                 return Ok(true);
             }
+            // A layer that decrypts or expands finds damage before the session sees a payload.
+            Err(error) if error.kind() == ErrorKind::Corrupted => {
+                self.security(SecurityEvent::Corrupted(key.id()));
+                return Ok(false);
+            }
             read => read?,
         };
         let id = || key.id();
