@@ -58,7 +58,7 @@ async fn claims_are_those_that_are_documented() {
     assert_eq!(claims(&create(&two, &bare).await)["aud"], json!(["shop", "till"]));
 }
 
-/// CV-47: no leeway unless it is asked for, and none beyond it.
+/// ST-77: no leeway unless it is asked for, and none beyond it.
 #[tokio::test]
 async fn end_to_the_millisecond_with_leeway_and_without() {
     let clock = ManualClock::new();
