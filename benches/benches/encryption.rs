@@ -167,7 +167,7 @@ fn main() {
     let rt = one_thread();
     let bare = Bare::new();
     let key = SessionKey::generate().expect("randomness");
-    key.id(); // computed once for each request, with the layer or without
+    let _ = key.id(); // computed once for each request, with the layer or without
     for (size, length) in SIZES {
         let ring = KeyRing::new([SealKey::generate().expect("randomness")]).expect("one key");
         let kept = Arc::new(Mutex::new(None));

@@ -31,7 +31,7 @@ use crate::layer::EncryptionLayer;
 /// - [`reencrypt`](Self::reencrypt): seals anew what is not sealed with the first key.
 ///
 /// # Cost
-/// One call of the inner backend each, and about 2 µs for 2 KB. With [former](EncryptionLayer::with_former_owner_key)
+/// One call of the inner backend each, and about 1.5 µs for 2 KB. With [former](EncryptionLayer::with_former_owner_key)
 /// names of owners, what goes by owner costs one call for each name.
 ///
 /// # Ordering

@@ -165,7 +165,8 @@ impl KeyRing {
             let (value, tag) = value.split_last_chunk::<TAG_LENGTH>()?;
             let head = value.first_chunk::<BODY>()?;
             let ours = head[0] == SEALED && head[1..HEAD] == key.id;
-            (ours && authenticate(key.sealing.clone(), context, head, tag).verify_slice(mac).is_ok()).then_some(())
+            (ours && authenticate(key.sealing.clone(), context, head, tag).verify_slice(mac).is_ok())
+                .then_some(())
         };
         genuine().is_some()
     }
