@@ -91,7 +91,7 @@ impl FileSessionBackend {
         let permit = self.0.budget.take(work).await?;
         let store = Arc::clone(&self.0);
         let done = tokio::task::spawn_blocking(move || {
-            let done = job(&store);
+            let done = guarded(&store, work, job);
             drop(permit);
             done
         });
@@ -128,6 +128,8 @@ impl FileSessionBackend {
             let reserved = self.0.locks.reserve(gates, slots).await;
             let job = move |store: &Store| {
                 let held = store.locks.lock(reserved, deadline.into_std())?;
+                // That may have taken a while.
+                store.check_folder()?;
                 job(store, &held)
             };
             self.start(work, job).await
@@ -338,6 +340,17 @@ impl FileSessionBackend {
     }
 }
 
+/// Nothing is done in a folder that has taken the place of the right one. That it is the right one afterwards means that
+/// it was so all the time, since a folder that was exchanged does not come back; a read needs to know no more.
+fn guarded<T>(store: &Store, work: Work, job: impl FnOnce(&Store) -> Result<T, Fault>) -> Result<T, Fault> {
+    if work != Work::Read {
+        store.check_folder()?;
+    }
+    let done = job(store);
+    store.check_folder()?;
+    done
+}
+
 fn named(operation: &'static str) -> impl FnOnce(Fault) -> SessionError {
     move |fault| fault.into_session(operation)
 }
@@ -439,6 +452,7 @@ impl SessionBackend for FileSessionBackend {
             return Ok(0);
         }
         let swept = async {
+            self.blocking(Work::List, Store::renew).await?;
             self.remove_temporaries().await?;
             self.sweep_round(limit).await
         };

@@ -186,8 +186,8 @@ pub enum StoreDown {
     Refuse,
     /// An empty session that is not saved. Users look signed out, and their cookies stay.
     Degrade,
-    /// What this process read last, if that is not too old; changes are refused. See
-    /// [`StaleBackend`](crate::StaleBackend).
+    /// What this process read last, if that is not too old; changes are refused. For sessions that clients keep it is
+    /// as [`Refuse`](Self::Refuse). See [`StaleBackend`](crate::StaleBackend).
     StaleReads {
         /// How many sessions are remembered at most.
         capacity: usize,

@@ -144,6 +144,54 @@ fn child_on_a_disk_that_becomes_read_only() {
 }
 
 #[test]
+fn disk_failing_for_a_while_unavailable_and_nothing_moved() {
+    if !is_run_on_a_small_disk("fault::child_on_a_disk_that_fails_to_read") {
+        eprintln!("skipped: no right to mount a small file system");
+    }
+}
+
+#[test]
+fn child_on_a_disk_that_fails_to_read() {
+    let Some(folder) = child::folder() else { return };
+    child::run(async {
+        let backend = FileSessionBackend::open(&folder).await.unwrap();
+        let clock = backend.clock().clone();
+        let [bad, good] = [key(), key()];
+        let owner = Owner::parse("user:1").unwrap();
+        let record = Record::new("{}", clock.now()).with_owner(Some(owner.clone()));
+        for at in [&bad, &good] {
+            backend.write(at, record.clone(), Write::create()).await.unwrap();
+        }
+        // Reading where this process has no memory is EIO.
+        let path = crate::damage::path_of(&folder, bad.id());
+        let memory = format!("/proc/{}/mem", std::process::id());
+        let mounted = Command::new("mount").args(["--bind", &memory]).arg(&path).status().unwrap();
+        let is_failing = |error: &std::io::Error| error.raw_os_error() == Some(5);
+        if !mounted.success() || !fs::read(&path).is_err_and(|error| is_failing(&error)) {
+            return eprintln!("skipped: this system fails in another way");
+        }
+        let mine = Filter::unscoped().with_owner(owner);
+        let errors = [
+            backend.read(&bad).await.unwrap_err(),
+            backend.write(&bad, record.clone(), Write::overwrite()).await.unwrap_err(),
+            backend.touch(&bad, Touch::new(record.version, clock.now())).await.unwrap_err(),
+            backend.remove(&bad, Removal::Explicit).await.unwrap_err(),
+            backend.count(&mine).await.unwrap_err(),
+            backend.remove_all(&mine, Removal::Revoked).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        }
+        assert_eq!(backend.sweep(9).await.unwrap(), 0, "the others are swept");
+        assert_eq!(backend.read(&good).await.unwrap().as_ref(), Some(&record));
+        assert!(Command::new("umount").arg(&path).status().unwrap().success());
+        assert_eq!(backend.read(&bad).await.unwrap().as_ref(), Some(&record));
+        assert_eq!(backend.statistics().set_aside, 0);
+        assert_eq!(backend.remove_all(&mine, Removal::Revoked).await.unwrap(), 2);
+    });
+}
+
+#[test]
 fn sessions_by_far_more_than_descriptors_all_served() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""]);

@@ -40,7 +40,6 @@ async fn claims_are_those_that_are_documented() {
         "sid": &*key.id().as_text(),
         "cloakroom": {
             "v": (1_u64 << 63) - 1,
-            "i": 1_767_225_600_123_i64,
             "c": 1_767_225_600_123_i64,
             "a": 1_767_225_600_123_i64,
             "e": 1_767_229_200_999_i64,
