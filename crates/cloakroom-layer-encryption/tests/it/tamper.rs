@@ -1,6 +1,11 @@
 //! What somebody changed in the store does not open, and does not keep others from theirs.
 
-use cloakroom_core::{ErrorKind, Filter, Session, SessionBackend, SessionBackendExt, SessionKey};
+use std::sync::{Arc, Mutex};
+
+use cloakroom_core::{
+    ErrorKind, Filter, SecurityEvent, Session, SessionBackend, SessionBackendExt, SessionConfig,
+    SessionEvent, SessionKey, SessionObserver,
+};
 use proptest::prelude::*;
 
 use crate::place::{Place, SECRET, kind};
@@ -68,6 +73,15 @@ async fn unknown_key_corrupted_for_that_session_only() {
     assert!(ours.remove(&other, cloakroom_core::Removal::Explicit).await.unwrap());
 }
 
+#[derive(Clone, Debug, Default)]
+struct Seen(Arc<Mutex<Vec<SessionEvent>>>);
+
+impl SessionObserver for Seen {
+    fn notify(&self, event: &SessionEvent) {
+        self.0.lock().unwrap().push(*event);
+    }
+}
+
 #[tokio::test]
 async fn visitor_with_a_session_of_a_lost_key_goes_on_with_a_new_one() {
     let place = Place::new();
@@ -77,8 +91,14 @@ async fn visitor_with_a_session_of_a_lost_key_goes_on_with_a_new_one() {
     let old = session.key().unwrap();
 
     let backend = place.with([2]);
-    let again = Session::from_key(backend.clone(), old.expose()).await.unwrap();
+    let seen = Seen::default();
+    let config = SessionConfig::default().with_observer(seen.clone());
+    let shown = SessionKey::parse(old.expose(), &backend.capability()).unwrap();
+    let again = Session::with_config(backend.clone(), Some(shown), Arc::new(config));
+    again.load().await.unwrap();
     assert!(again.is_empty());
+    let corrupted = SessionEvent::Security(SecurityEvent::Corrupted(old.id()));
+    assert_eq!(*seen.0.lock().unwrap(), [corrupted]);
     again.set("cart", "coat").unwrap();
     again.save().await.unwrap();
     let new = again.key().unwrap();
