@@ -155,6 +155,22 @@ impl KeyRing {
         Some(BODY..end)
     }
 
+    /// Whether the first key sealed a value for that context, so that it need not be sealed anew. Looks at the HMAC alone:
+    /// whether the value [opens](Self::open) is another question.
+    #[must_use]
+    pub fn is_sealed_by_first(&self, context: &Context<'_>, sealed: &[u8]) -> bool {
+        let key = self.first();
+        let genuine = || {
+            let (value, mac) = sealed.split_last_chunk::<MAC_LENGTH>()?;
+            let (value, tag) = value.split_last_chunk::<TAG_LENGTH>()?;
+            let head = value.first_chunk::<BODY>()?;
+            let ours = head[0] == SEALED && head[1..HEAD] == key.id;
+            (ours && authenticate(key.sealing.clone(), context, head, tag).verify_slice(mac).is_ok())
+                .then_some(())
+        };
+        genuine().is_some()
+    }
+
     /// Signs what `write` appends, of about `expected` bytes, with the first key: unchangeable, but **whoever holds the
     /// value can read it**.
     ///

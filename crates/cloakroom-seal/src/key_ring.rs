@@ -96,6 +96,13 @@ impl KeyRing {
     }
 }
 
+/// A ring of one key.
+impl From<&SealKey> for KeyRing {
+    fn from(key: &SealKey) -> Self {
+        Self([Prepared::new(key)].into())
+    }
+}
+
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyRing").field("keys", &self.0.len()).finish()

@@ -25,6 +25,9 @@ pub use cloakroom_backend_cookie::{self as cookie, CookieSessionBackend};
 #[cfg(feature = "jwt")]
 pub use cloakroom_backend_jwt::{self as jwt, JwtKey, JwtSessionBackend};
 
+#[cfg(feature = "encryption")]
+pub use cloakroom_layer_encryption::{self as encryption, EncryptedSessionBackend, EncryptionLayer};
+
 /// What most applications import.
 ///
 /// ```
@@ -53,4 +56,7 @@ pub mod prelude {
 
     #[cfg(feature = "jwt")]
     pub use cloakroom_backend_jwt::JwtSessionBackend;
+
+    #[cfg(feature = "encryption")]
+    pub use cloakroom_layer_encryption::{EncryptedSessionBackend, EncryptionLayer};
 }

@@ -264,3 +264,14 @@ proptest! {
         prop_assert_eq!(ring.open(&CONTEXT, &sealed), Some(message));
     }
 }
+
+#[test]
+fn sealed_by_first_told_by_key_and_context() {
+    let (old, both) = (KeyRing::from(&key(1)), ring(&[2, 1]));
+    let (before, after) = (old.seal(&CONTEXT, b"hello").unwrap(), both.seal(&CONTEXT, b"hello").unwrap());
+    assert!(old.is_sealed_by_first(&CONTEXT, &before) && both.is_sealed_by_first(&CONTEXT, &after));
+    assert!(!both.is_sealed_by_first(&CONTEXT, &before) && !old.is_sealed_by_first(&CONTEXT, &after));
+    assert!(!both.is_sealed_by_first(&Context::new("test", &[]), &after));
+    assert!(!both.is_sealed_by_first(&CONTEXT, &sign(&both, &CONTEXT, b"hello")));
+    assert!((0..after.len()).all(|end| !both.is_sealed_by_first(&CONTEXT, &after[..end])));
+}
