@@ -66,6 +66,12 @@ impl<B: SessionBackend> Session<B> {
                 state.loaded = true;
                 return Ok(true);
             }
+            // A layer could not open it. To the client that is a session that is not there.
+            Err(error) if error.kind() == ErrorKind::Corrupted => {
+                tracing::warn!(target: "cloakroom", %error, "a session cannot be read; going on with a new one");
+                self.security(SecurityEvent::Corrupted(key.id()));
+                return Ok(false);
+            }
             read => read?,
         };
         let id = || key.id();
