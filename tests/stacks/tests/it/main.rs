@@ -1,0 +1,5 @@
+//! Layers on the backends they are used with.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod compression;
+mod place;
