@@ -25,6 +25,18 @@ pub use cloakroom_backend_cookie::{self as cookie, CookieSessionBackend};
 #[cfg(feature = "jwt")]
 pub use cloakroom_backend_jwt::{self as jwt, JwtKey, JwtSessionBackend};
 
+#[cfg(feature = "compression")]
+pub use cloakroom_layer_compression::{self as compression, CompressedSessionBackend, CompressionLayer};
+
+#[cfg(feature = "compression-zstd")]
+pub use cloakroom_layer_compression::{ZstdCompressor, ZstdDictionary};
+
+#[cfg(feature = "compression-gzip")]
+pub use cloakroom_layer_compression::GzipCompressor;
+
+#[cfg(feature = "compression-brotli")]
+pub use cloakroom_layer_compression::BrotliCompressor;
+
 /// What most applications import.
 ///
 /// ```
@@ -53,4 +65,7 @@ pub mod prelude {
 
     #[cfg(feature = "jwt")]
     pub use cloakroom_backend_jwt::JwtSessionBackend;
+
+    #[cfg(feature = "compression")]
+    pub use cloakroom_layer_compression::{CompressedSessionBackend, CompressionLayer};
 }

@@ -22,6 +22,7 @@ chapters! {
     backend_file = "../../src/backend-file.md",
     backend_cookie = "../../src/backend-cookie.md",
     backend_jwt = "../../src/backend-jwt.md",
+    compression = "../../src/compression.md",
     formats = "../../src/formats.md",
     queries = "../../src/queries.md",
     observers = "../../src/observers.md",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloakroom_core::{
-    ErrorKind, Filter, ManualClock, Record, Removal, Rotate, SessionBackend, SessionBackendExt, SessionKey, Touch,
+    Clock, ErrorKind, Filter, Record, Removal, Rotate, SessionBackend, SessionBackendExt, SessionKey, Touch,
     Write,
 };
 use cloakroom_layer_compression::{
@@ -40,7 +40,7 @@ cloakroom_testkit::conformance!(cookie_brotli, |clock| async move {
 /// CV-42: who wraps a sealed backend without saying so is told by every operation.
 #[tokio::test]
 async fn sealed_backend_without_the_name_every_operation_invalid_config() {
-    let cookies = place::cookie(ManualClock::new().into());
+    let cookies = place::cookie(Clock::system());
     let backend = CompressedSessionBackend::new(cookies.clone().shared(), ZstdCompressor::new());
     let now = backend.clock().now();
     let record = Record::new("{}", now);
@@ -75,7 +75,7 @@ async fn length_of(backend: &impl SessionBackend, payload: String) -> usize {
 /// CV-42: guesses that fit and guesses that do not give cookies of one length; lengths come in steps of a block.
 #[tokio::test]
 async fn sealed_lengths_come_in_steps_and_hide_a_guess() {
-    let backend = place::cookie(ManualClock::new().into()).layer(eager().allow_inside_sealed());
+    let backend = place::cookie(Clock::system()).layer(eager().allow_inside_sealed());
     let session = |guess: &str| {
         format!(r#"{{"csrf":"5ad1f0c36e","query":"csrf:{guess}","rest":"{}"}}"#, "lorem ipsum ".repeat(40))
     };
@@ -93,7 +93,7 @@ async fn sealed_lengths_come_in_steps_and_hide_a_guess() {
 
 #[tokio::test]
 async fn sealed_session_of_before_the_layer_still_opens_and_larger_ones_fit_in_less() {
-    let cookies = place::cookie(ManualClock::new().into());
+    let cookies = place::cookie(Clock::system());
     let payload = format!(r#"{{"text":"{}"}}"#, "many words, ".repeat(100));
     let record = Record::new(payload.clone(), cookies.clock().now());
     let key = SessionKey::generate().unwrap();
@@ -108,7 +108,7 @@ async fn sealed_session_of_before_the_layer_still_opens_and_larger_ones_fit_in_l
 /// An algorithm that changes on a live site, on a store that keeps bytes elsewhere.
 #[tokio::test]
 async fn sqlite_algorithm_changes_on_a_live_site() {
-    let store = place::sqlite(ManualClock::new().into()).await;
+    let store = place::sqlite(Clock::system()).await;
     let payload = format!(r#"{{"text":"{}"}}"#, "many words, ".repeat(100));
     let layers = [
         CompressionLayer::new(ZstdCompressor::new()),
