@@ -4,6 +4,7 @@ use std::sync::Arc;
 use cloakroom_core::{ErrorKind, Result, SessionError};
 
 /// From how many bytes on sessions are worth compressing.
+#[cfg(any(feature = "zstd", feature = "gzip", feature = "brotli"))]
 pub(crate) const DEFAULT_THRESHOLD: usize = 512;
 
 /// A way to compress payloads.
@@ -112,6 +113,12 @@ impl<C: Compressor + ?Sized> Compressor for Arc<C> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tag(u8);
 
+/// How much room to make at first for what compressed data says it expands to: few bytes rarely hold very many.
+#[cfg(any(feature = "zstd", feature = "gzip"))]
+pub(crate) fn believable(declared: usize, compressed: usize) -> usize {
+    declared.min(compressed.saturating_mul(64).max(16 << 10))
+}
+
 impl Tag {
     pub(crate) const STORED: u8 = 0x10;
     pub(crate) const PADDED: u8 = 0x1F;
@@ -123,7 +130,8 @@ impl Tag {
     /// A brotli stream.
     pub const BROTLI: Self = Self(0x13);
     /// For algorithms of your own. Which is whose is agreed upon by those who read one store.
-    pub const THIRD_PARTY: [Self; 6] = [Self(0x18), Self(0x19), Self(0x1A), Self(0x1B), Self(0x1C), Self(0x1D)];
+    pub const THIRD_PARTY: [Self; 6] =
+        [Self(0x18), Self(0x19), Self(0x1A), Self(0x1B), Self(0x1C), Self(0x1D)];
 
     /// The byte.
     #[must_use]
@@ -166,10 +174,16 @@ impl fmt::Display for Unreadable {
             Self::Damaged => f.write_str("the compressed payload is damaged"),
             Self::TooLarge => f.write_str("the payload expands to more than the limit"),
             Self::UnknownTag(tag) => {
-                write!(f, "the payload is compressed with an algorithm that is not compiled in (tag {tag:#04x})")
+                write!(
+                    f,
+                    "the payload is compressed with an algorithm that is not compiled in (tag {tag:#04x})"
+                )
             }
             Self::UnknownDictionary(id) => {
-                write!(f, "the payload is compressed with zstd dictionary {id}, which this layer was not given")
+                write!(
+                    f,
+                    "the payload is compressed with zstd dictionary {id}, which this layer was not given"
+                )
             }
         }
     }

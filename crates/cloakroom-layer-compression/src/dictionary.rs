@@ -120,7 +120,8 @@ impl ZstdDictionary {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let id = zstd_safe::get_dict_id_from_dict(bytes);
         let id = id.ok_or_else(|| invalid("open", "this is no zstd dictionary with an id"))?;
-        let prepared = DDict::try_create(bytes).ok_or_else(|| invalid("open", "the dictionary is damaged"))?;
+        let prepared =
+            DDict::try_create(bytes).ok_or_else(|| invalid("open", "the dictionary is damaged"))?;
         Ok(Self(Arc::new(Inner { id: id.get(), bytes: bytes.into(), prepared })))
     }
 

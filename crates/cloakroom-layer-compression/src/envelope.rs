@@ -81,7 +81,8 @@ pub(crate) fn open<'a>(
 fn unpad(stored: &Bytes) -> Result<Bytes, Unreadable> {
     let padding = usize::from(*stored.get(1).ok_or(Unreadable::Damaged)?);
     let end = stored.len().checked_sub(padding).filter(|&end| end >= FRAME).ok_or(Unreadable::Damaged)?;
-    let sound = padding < BLOCK && stored.len() % BLOCK == 0 && stored[end..].iter().all(|&byte| byte == 0);
+    let sound =
+        padding < BLOCK && stored.len().is_multiple_of(BLOCK) && stored[end..].iter().all(|&byte| byte == 0);
     // Frames do not nest.
     if !sound || stored.get(FRAME) == Some(&Tag::PADDED) && end > FRAME {
         return Err(Unreadable::Damaged);

@@ -3,7 +3,7 @@ use std::cell::RefCell;
 use cloakroom_core::{ErrorKind, Result, SessionError};
 use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress, Status};
 
-use crate::compressor::{Compressor, DEFAULT_THRESHOLD, Tag, Unreadable};
+use crate::compressor::{Compressor, DEFAULT_THRESHOLD, Tag, Unreadable, believable};
 
 const DEFAULT_LEVEL: u32 = 6;
 /// No name, no time, no comment, from no system in particular.
@@ -129,16 +129,22 @@ fn sum(payload: &[u8]) -> [u8; TRAILER] {
     trailer
 }
 
-fn inflate(context: &mut Decompress, body: &[u8], declared: usize, limit: usize) -> Result<Vec<u8>, Unreadable> {
+fn inflate(
+    context: &mut Decompress,
+    body: &[u8],
+    declared: usize,
+    limit: usize,
+) -> Result<Vec<u8>, Unreadable> {
     if declared > limit {
         return Err(Unreadable::TooLarge);
     }
     // A byte more than it should need shows what does not end there.
     let most = limit.saturating_add(1);
-    let mut out = Vec::with_capacity(declared.saturating_add(1).min(body.len().saturating_mul(16).max(4096)));
+    let mut out = Vec::with_capacity(believable(declared.saturating_add(1), body.len()));
     let mut read = 0;
     loop {
-        let status = context.decompress_vec(body.get(read..).unwrap_or_default(), &mut out, FlushDecompress::Finish);
+        let status =
+            context.decompress_vec(body.get(read..).unwrap_or_default(), &mut out, FlushDecompress::Finish);
         read = usize::try_from(context.total_in()).unwrap_or(usize::MAX);
         match status.map_err(|_| Unreadable::Damaged)? {
             Status::StreamEnd if read == body.len() => return Ok(out),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cloakroom_core::{ErrorKind, Result, SessionError};
 use zstd::zstd_safe::{self, CCtx, CDict, DCtx};
 
-use crate::compressor::{Compressor, DEFAULT_THRESHOLD, Tag, Unreadable};
+use crate::compressor::{Compressor, DEFAULT_THRESHOLD, Tag, Unreadable, believable};
 use crate::dictionary::ZstdDictionary;
 
 const DEFAULT_LEVEL: i32 = 3;
@@ -93,7 +93,12 @@ impl ZstdCompressor {
         self.level
     }
 
-    fn expand_into(&self, out: &mut Vec<u8>, frame: &[u8], dictionary: Option<&ZstdDictionary>) -> zstd_safe::SafeResult {
+    fn expand_into(
+        &self,
+        out: &mut Vec<u8>,
+        frame: &[u8],
+        dictionary: Option<&ZstdDictionary>,
+    ) -> zstd_safe::SafeResult {
         EXPANSION.with_borrow_mut(|context| {
             let context = match context {
                 Some(context) => context,
@@ -154,8 +159,7 @@ impl Compressor for ZstdCompressor {
                 Some(known.ok_or(Unreadable::UnknownDictionary(id.get()))?)
             }
         };
-        // What the frame says of itself is believed bit by bit: few bytes rarely hold many.
-        let mut size = most.min(frame.len().saturating_mul(16).max(4096));
+        let mut size = believable(most, frame.len());
         loop {
             let mut out = Vec::with_capacity(size);
             match self.expand_into(&mut out, frame, dictionary) {

@@ -9,7 +9,7 @@ use cloakroom_layer_compression::ZstdCompressor;
 use crate::place::{create, over, read};
 
 const CHILD: &str = "CLOAKROOM_COMPRESSION_BOMB";
-const MEGABYTE: [u8; 1 << 20] = [0; 1 << 20];
+static MEGABYTE: [u8; 1 << 20] = [0; 1 << 20];
 /// What a bomb expands to.
 const MEGABYTES: usize = 256;
 /// What opening all of them may take, the program itself included.
@@ -70,7 +70,8 @@ fn brotli_bombs() -> Vec<Vec<u8>> {
 
 #[test]
 fn bomb_of_every_algorithm_corrupted_in_little_memory() {
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bombs-{}", std::process::id()));
+    let folder =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bombs-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let bombs = [zstd_bombs(), gzip_bombs(), brotli_bombs()].concat();
     let count = bombs.len();
@@ -81,7 +82,8 @@ fn bomb_of_every_algorithm_corrupted_in_little_memory() {
     child.args(["--exact", "bomb::child_opens_bombs", "--nocapture", "--test-threads", "1"]);
     let output = child.env(CHILD, &folder).output().unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(said.contains(&format!("{count} bombs")), "{said}");
 }

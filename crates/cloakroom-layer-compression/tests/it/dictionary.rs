@@ -1,9 +1,7 @@
 //! Dictionaries: trained from sessions, several at once, and missing ones.
 
 use cloakroom_core::{ErrorKind, Filter, InMemorySessionBackend, SessionBackend};
-use cloakroom_layer_compression::{
-    CompressedSessionBackend, GzipCompressor, ZstdCompressor, ZstdDictionary,
-};
+use cloakroom_layer_compression::{CompressedSessionBackend, GzipCompressor, ZstdCompressor, ZstdDictionary};
 
 use crate::place::{create, over, read};
 
@@ -41,7 +39,8 @@ async fn dictionary_trained_from_live_sessions_halves_small_ones() {
     }
     let samples = ZstdDictionary::sample(&compressed, &Filter::everywhere(), 1_000).await.unwrap();
     assert_eq!(samples.len(), 400);
-    let zstd = ZstdCompressor::new().with_dictionary(ZstdDictionary::train(samples, 8 * 1024).unwrap()).unwrap();
+    let zstd =
+        ZstdCompressor::new().with_dictionary(ZstdDictionary::train(samples, 8 * 1024).unwrap()).unwrap();
     let backend = over(&store, zstd);
     for number in 1_000..1_050 {
         let payload = visitor(1, number);
@@ -91,7 +90,9 @@ async fn several_dictionaries_at_once_and_levels_apart() {
 async fn unknown_dictionary_is_corrupted_and_named() {
     let store = InMemorySessionBackend::new();
     let (known, unknown) = (trained(1), trained(2));
-    let key = create(&over(&store, ZstdCompressor::new().with_dictionary(unknown.clone()).unwrap()), visitor(2, 7)).await;
+    let key =
+        create(&over(&store, ZstdCompressor::new().with_dictionary(unknown.clone()).unwrap()), visitor(2, 7))
+            .await;
     for zstd in [ZstdCompressor::new(), ZstdCompressor::new().with_dictionary(known).unwrap()] {
         let error = read(&over(&store, zstd), &key).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupted);

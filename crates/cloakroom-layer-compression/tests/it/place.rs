@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cloakroom_core::{
-    InMemorySessionBackend, Record, Result, SessionBackend, SessionKey, Version, Write,
-};
+use cloakroom_core::{InMemorySessionBackend, Record, Result, SessionBackend, SessionKey, Version, Write};
 use cloakroom_layer_compression::{
     BrotliCompressor, CompressedSessionBackend, Compressor, GzipCompressor, ZstdCompressor,
 };

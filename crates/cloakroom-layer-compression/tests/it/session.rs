@@ -35,7 +35,7 @@ struct Seen(Arc<Mutex<Vec<SessionEvent>>>);
 
 impl SessionObserver for Seen {
     fn notify(&self, event: &SessionEvent) {
-        self.0.lock().unwrap().push(event.clone());
+        self.0.lock().unwrap().push(*event);
     }
 }
 
@@ -54,6 +54,7 @@ async fn session_that_cannot_be_opened_starts_empty_under_a_new_key_and_tells() 
     session.save().await.unwrap();
     assert_ne!(session.get_or_create_key().unwrap().expose(), key.expose());
     let seen = seen.0.lock().unwrap();
-    let corrupted = |event: &SessionEvent| matches!(event, SessionEvent::Security(SecurityEvent::Corrupted(_)));
+    let corrupted =
+        |event: &SessionEvent| matches!(event, SessionEvent::Security(SecurityEvent::Corrupted(_)));
     assert!(seen.iter().any(corrupted), "{seen:?}");
 }

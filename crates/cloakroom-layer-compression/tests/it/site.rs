@@ -1,7 +1,9 @@
 //! Settings that change while sessions live.
 
 use cloakroom_core::{ErrorKind, InMemorySessionBackend};
-use cloakroom_layer_compression::{BrotliCompressor, CompressedSessionBackend, GzipCompressor, ZstdCompressor};
+use cloakroom_layer_compression::{
+    BrotliCompressor, CompressedSessionBackend, GzipCompressor, ZstdCompressor,
+};
 
 use crate::place::{Compressed, algorithms, create, noise, over, read, session, update};
 
@@ -30,7 +32,8 @@ async fn algorithm_changes_on_a_live_site_every_session_stays() {
 fn levels(store: &InMemorySessionBackend) -> Vec<Compressed> {
     let zstd = [1, 3, 9, 19, 22].map(|level| over(store, ZstdCompressor::new().with_level(level).unwrap()));
     let gzip = [1, 6, 9].map(|level| over(store, GzipCompressor::new().with_level(level).unwrap()));
-    let brotli = [0, 1, 4, 9, 11].map(|level| over(store, BrotliCompressor::new().with_level(level).unwrap()));
+    let brotli =
+        [0, 1, 4, 9, 11].map(|level| over(store, BrotliCompressor::new().with_level(level).unwrap()));
     zstd.into_iter().chain(gzip).chain(brotli).collect()
 }
 
@@ -63,7 +66,8 @@ fn level_out_of_range_refused() {
 #[tokio::test]
 async fn threshold_changes_on_a_live_site_every_session_stays() {
     let store = InMemorySessionBackend::new();
-    let thresholds = [0, 512, 1_000_000].map(|bytes| over(&store, ZstdCompressor::new()).with_threshold(bytes));
+    let thresholds =
+        [0, 512, 1_000_000].map(|bytes| over(&store, ZstdCompressor::new()).with_threshold(bytes));
     for writer in &thresholds {
         for length in [0, 100, 600, 5_000] {
             let key = create(writer, session(length)).await;

@@ -73,7 +73,8 @@ async fn payload_in_the_range_of_tags_comes_back() {
 #[tokio::test]
 async fn payload_of_before_the_layer_still_opens() {
     let store = InMemorySessionBackend::new();
-    let payloads = [session(60), session(4_000), Bytes::new(), noise(2_000).into(), b"\x02binary".as_slice().into()];
+    let payloads =
+        [session(60), session(4_000), Bytes::new(), noise(2_000).into(), b"\x02binary".as_slice().into()];
     for payload in payloads {
         let key = create(&store, payload.clone()).await;
         for (_, compressor) in algorithms() {
@@ -135,7 +136,8 @@ async fn markers_pass_untouched_both_ways() {
 #[tokio::test]
 async fn operation_costs_one_call_of_the_same_name() {
     let spy = Spy::new(InMemorySessionBackend::new());
-    let backend = cloakroom_layer_compression::CompressedSessionBackend::new(spy.clone(), ZstdCompressor::new());
+    let backend =
+        cloakroom_layer_compression::CompressedSessionBackend::new(spy.clone(), ZstdCompressor::new());
     let key = create(&backend, session(4_000)).await;
     let before = spy.calls();
     assert_eq!((before.write, before.total()), (1, 1));

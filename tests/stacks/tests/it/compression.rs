@@ -46,7 +46,8 @@ async fn sealed_backend_without_the_name_every_operation_invalid_config() {
     let record = Record::new("{}", now);
     let new = SessionKey::generate().unwrap();
     let key = cookies.write(&new, record.clone(), Write::create()).await.unwrap();
-    let (rotate, touch) = (Rotate::new(record.version), Touch::new(record.version, now + Duration::from_secs(9)));
+    let (rotate, touch) =
+        (Rotate::new(record.version), Touch::new(record.version, now + Duration::from_secs(9)));
     let filter = Filter::everywhere();
     let errors = [
         backend.read(&key).await.unwrap_err(),

@@ -69,7 +69,8 @@ async fn postgres_url() -> Option<String> {
         let names: Vec<String> = names.expect("schemas");
         let is_stale = |name: &String| {
             let process = name.strip_prefix(PREFIX);
-            process.is_some_and(|process| *name == own || !std::path::Path::new("/proc").join(process).exists())
+            process
+                .is_some_and(|process| *name == own || !std::path::Path::new("/proc").join(process).exists())
         };
         for old in names.into_iter().filter(is_stale) {
             let drop = AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {old} CASCADE"));
