@@ -50,7 +50,7 @@ fn contents(payload: &str) -> Contents {
     let now = Timestamp::from_millis(1_790_000_123_456);
     let record = Record::new(payload.to_owned(), now)
         .with_expires_at(Some(now + std::time::Duration::from_secs(3600)));
-    Contents { id: SessionId::from_bytes([7; 32]), issued_at: now, record }
+    Contents { id: SessionId::from_bytes([7; 32]), generation: 0, record }
 }
 
 /// What sealing takes at the least: the primitives, called in the order of the envelope on one buffer.

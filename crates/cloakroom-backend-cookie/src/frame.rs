@@ -1,4 +1,4 @@
-//! What is inside the seal: flags, id, version, times, owner, and the payload to the end.
+//! What is inside the seal: flags, id, version, times, owner, generation, and the payload to the end.
 
 use std::ops::Range;
 
@@ -9,13 +9,14 @@ use cloakroom_seal::Contents;
 const EXPIRES: u8 = 0b0100;
 const OWNED: u8 = 0b1000;
 const STATE: u8 = 0b0011;
+const GENERATION: u8 = 0b1_0000;
 
 /// Flags, id, version.
 const FIXED: usize = 1 + 32 + 8;
 
 /// Room that is always counted for the times, used or not, so that the largest payload does not depend on the day:
 /// enough for a session that begins before the year 10000 and whose other times are within 69 years of that.
-const TIMES: usize = 7 + 3 * 6;
+const TIMES: usize = 7 + 2 * 6;
 
 /// What is counted for a record without an owner, beside its payload.
 pub(crate) const OVERHEAD: usize = FIXED + TIMES;
@@ -25,27 +26,24 @@ pub(crate) fn length(contents: &Contents) -> usize {
     let record = &contents.record;
     let times = offsets(contents).into_iter().flatten().map(varint_length).sum::<usize>();
     let owner = record.owner.as_ref().map_or(0, |owner| 1 + owner.as_str().len());
-    FIXED + times.max(TIMES) + owner + record.payload.len()
+    let generation = if contents.generation == 0 { 0 } else { 8 };
+    FIXED + times.max(TIMES) + owner + generation + record.payload.len()
 }
 
 /// The times: when it began, and how far the others are from that.
-fn offsets(contents: &Contents) -> [Option<u64>; 4] {
+fn offsets(contents: &Contents) -> [Option<u64>; 3] {
     let Record { created_at, accessed_at, expires_at, .. } = &contents.record;
     let start = created_at.as_millis();
     let offset = |time: Timestamp| zigzag(time.as_millis().wrapping_sub(start));
-    [
-        Some(zigzag(start)),
-        Some(offset(*accessed_at)),
-        Some(offset(contents.issued_at)),
-        expires_at.map(offset),
-    ]
+    [Some(zigzag(start)), Some(offset(*accessed_at)), expires_at.map(offset)]
 }
 
 pub(crate) fn encode(contents: &Contents, out: &mut Vec<u8>) {
     let record = &contents.record;
     let expires = if record.expires_at.is_some() { EXPIRES } else { 0 };
     let owned = if record.owner.is_some() { OWNED } else { 0 };
-    out.push(record.state.code() | expires | owned);
+    let generation = if contents.generation == 0 { 0 } else { GENERATION };
+    out.push(record.state.code() | expires | owned | generation);
     out.extend_from_slice(contents.id.as_bytes());
     out.extend_from_slice(&record.version.as_u64().to_be_bytes());
     for time in offsets(contents).into_iter().flatten() {
@@ -56,6 +54,9 @@ pub(crate) fn encode(contents: &Contents, out: &mut Vec<u8>) {
         out.push(owner.as_str().len() as u8);
         out.extend_from_slice(owner.as_str().as_bytes());
     }
+    if contents.generation != 0 {
+        out.extend_from_slice(&contents.generation.to_be_bytes());
+    }
     out.extend_from_slice(&record.payload);
 }
 
@@ -64,7 +65,7 @@ pub(crate) fn encode(contents: &Contents, out: &mut Vec<u8>) {
 pub(crate) fn decode(value: Vec<u8>, frame: Range<usize>) -> Option<Contents> {
     let mut rest = value.get(frame.clone())?;
     let [flags] = take(&mut rest)?;
-    if flags & !(STATE | EXPIRES | OWNED) != 0 {
+    if flags & !(STATE | EXPIRES | OWNED | GENERATION) != 0 {
         return None;
     }
     let state = State::from_code(flags & STATE)?;
@@ -72,9 +73,10 @@ pub(crate) fn decode(value: Vec<u8>, frame: Range<usize>) -> Option<Contents> {
     let version = Version::from_u64(u64::from_be_bytes(take(&mut rest)?));
     let start = unzigzag(take_varint(&mut rest)?);
     let mut time = || Some(Timestamp::from_millis(start.wrapping_add(unzigzag(take_varint(&mut rest)?))));
-    let (accessed_at, issued_at) = (time()?, time()?);
+    let accessed_at = time()?;
     let expires_at = if flags & EXPIRES == 0 { None } else { Some(time()?) };
     let owner = if flags & OWNED == 0 { None } else { Some(take_owner(&mut rest)?) };
+    let generation = if flags & GENERATION == 0 { 0 } else { u64::from_be_bytes(take(&mut rest)?) };
     let payload = frame.end - rest.len()..frame.end;
     let record = Record::new(Bytes::from(value).slice(payload), Timestamp::from_millis(start))
         .with_state(state)
@@ -82,7 +84,7 @@ pub(crate) fn decode(value: Vec<u8>, frame: Range<usize>) -> Option<Contents> {
         .with_accessed_at(accessed_at)
         .with_expires_at(expires_at)
         .with_owner(owner);
-    Some(Contents { id, issued_at, record })
+    Some(Contents { id, generation, record })
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {

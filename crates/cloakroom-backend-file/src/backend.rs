@@ -43,8 +43,8 @@ impl FileSessionBackend {
     /// Opens a folder, made when missing, with the settings of [`builder`](Self::builder).
     ///
     /// # Errors
-    /// `InvalidConfig` when the folder is a link, belongs to another user, may be written by others, holds something
-    /// else or has no locks; the message says which. `Unexpected` or `Unavailable` when the file system fails.
+    /// `InvalidConfig` when the folder is a link, belongs to another user, may be written by others, lies below a folder
+    /// of which that is true and that is not sticky, holds something else or has no locks; the message says which. `Unexpected` or `Unavailable` when the file system fails.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(path).open().await
     }
@@ -66,7 +66,8 @@ impl FileSessionBackend {
     }
 
     /// Where sessions go when no path is given: `cloakroom-` and the number of the user, in the system's temporary
-    /// folder. Systems empty that when they start, and may delete from it what was not used for days.
+    /// folder. For development only: systems empty that when they start, and may delete from it what was not used for
+    /// days, sessions included.
     #[must_use]
     pub fn default_folder() -> PathBuf {
         folder::default_folder()
@@ -91,7 +92,7 @@ impl FileSessionBackend {
         let permit = self.0.budget.take(work).await?;
         let store = Arc::clone(&self.0);
         let done = tokio::task::spawn_blocking(move || {
-            let done = job(&store);
+            let done = guarded(&store, work, job);
             drop(permit);
             done
         });
@@ -128,6 +129,8 @@ impl FileSessionBackend {
             let reserved = self.0.locks.reserve(gates, slots).await;
             let job = move |store: &Store| {
                 let held = store.locks.lock(reserved, deadline.into_std())?;
+                // That may have taken a while.
+                store.check_folder()?;
                 job(store, &held)
             };
             self.start(work, job).await
@@ -338,6 +341,17 @@ impl FileSessionBackend {
     }
 }
 
+/// Nothing is done in a folder that has taken the place of the right one. That it is the right one afterwards means that
+/// it was so all the time, since a folder that was exchanged does not come back; a read needs to know no more.
+fn guarded<T>(store: &Store, work: Work, job: impl FnOnce(&Store) -> Result<T, Fault>) -> Result<T, Fault> {
+    if work != Work::Read {
+        store.check_folder()?;
+    }
+    let done = job(store);
+    store.check_folder()?;
+    done
+}
+
 fn named(operation: &'static str) -> impl FnOnce(Fault) -> SessionError {
     move |fault| fault.into_session(operation)
 }
@@ -440,7 +454,10 @@ impl SessionBackend for FileSessionBackend {
         }
         let swept = async {
             self.remove_temporaries().await?;
-            self.sweep_round(limit).await
+            let swept = self.sweep_round(limit).await?;
+            // Last, since a full disk may have room by now.
+            self.blocking(Work::List, Store::renew).await?;
+            Ok(swept)
         };
         swept.await.map(|swept| swept as u64).map_err(named("sweep"))
     }

@@ -14,7 +14,7 @@ use crate::store::{Durability, Store};
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is longer is for ever, and no moment lies so far ahead.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
-const DEFAULT_MAX_PAYLOAD: usize = 16 << 20;
+pub(crate) const DEFAULT_MAX_PAYLOAD: usize = 16 << 20;
 
 /// Settings of a [`FileSessionBackend`], fixed when it is opened.
 ///
@@ -99,7 +99,8 @@ impl FileBuilder {
         self
     }
 
-    /// Accepts payloads of at most so many bytes (default 16 MiB).
+    /// Accepts payloads of at most so many bytes (default 16 MiB). A file that says it holds more than that, and more than
+    /// the default, is damaged.
     pub fn with_max_payload(mut self, bytes: usize) -> Self {
         self.max_payload = bytes;
         self
@@ -124,7 +125,7 @@ impl FileBuilder {
     }
 
     fn open_now(self) -> Result<FileSessionBackend> {
-        let layout = folder::prepare(&self.path)?;
+        let (layout, anchor) = folder::prepare(&self.path)?;
         // Better now than at the first write.
         let probe = lock_file(&layout.lock("open", 0), Gate::Exclusive, Some(Instant::now() + self.timeout));
         probe.map_err(|fault| fault.into_session("open"))?;
@@ -132,6 +133,7 @@ impl FileBuilder {
             Capability::store().with_shared(true).with_durable(true).with_max_payload(self.max_payload);
         Ok(FileSessionBackend::from_store(Store::new(
             layout,
+            anchor,
             self.clock,
             capability,
             self.durability,

@@ -47,6 +47,11 @@ pub(crate) fn refuse(kind: ErrorKind, operation: &'static str, message: &'static
     SessionError::new(kind, operation).with_backend(NAME).with_message(message)
 }
 
+/// What a disk or a cable may get over. It says nothing about the file.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::IO.raw_os_error())
+}
+
 /// The one place where failures become kinds. A full disk is `Unexpected`: trying again soon does not help, and reads
 /// go on. Errors of the standard library name no path.
 pub(crate) fn map(error: io::Error, operation: &'static str) -> SessionError {
@@ -59,6 +64,7 @@ pub(crate) fn map(error: io::Error, operation: &'static str) -> SessionError {
             (ErrorKind::InvalidConfig, "the folder of sessions may not be used by this user")
         }
         io::ErrorKind::NotFound => (ErrorKind::Unavailable, "the folder of sessions has gone"),
+        _ if is_passing(&error) => (ErrorKind::Unavailable, "the disk failed to read or write"),
         io::ErrorKind::TimedOut | io::ErrorKind::StaleNetworkFileHandle => (ErrorKind::Unavailable, ""),
         _ if is(Errno::MFILE) || is(Errno::NFILE) => (ErrorKind::Unavailable, "no file descriptors left"),
         _ if is(Errno::NOLCK) || is(Errno::OPNOTSUPP) => {

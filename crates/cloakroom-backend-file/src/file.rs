@@ -47,8 +47,8 @@ thread_local! {
 
 /// Failures that are one file's own.
 fn is_unreadable(error: &io::Error) -> bool {
-    const OWN: [Errno; 7] =
-        [Errno::ACCESS, Errno::PERM, Errno::ISDIR, Errno::LOOP, Errno::NXIO, Errno::NODEV, Errno::IO];
+    const OWN: [Errno; 6] =
+        [Errno::ACCESS, Errno::PERM, Errno::ISDIR, Errno::LOOP, Errno::NXIO, Errno::NODEV];
     OWN.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
@@ -68,6 +68,13 @@ impl Store {
         }
     }
 
+    fn objection(&self, at: &Place, header: &Header) -> Option<Damage> {
+        if !header.is_at(at) {
+            return Some(Damage::Misplaced);
+        }
+        (header.payload_length > self.largest).then_some(Damage::TooLarge)
+    }
+
     /// The header that is there now, counting or not.
     pub(crate) fn look(&self, at: &Place) -> io::Result<Seen<()>> {
         let mut file = match self.open(at, false)? {
@@ -77,8 +84,10 @@ impl Store {
         };
         let mut head = [0; HEAD];
         match read_head(&mut file, &mut head) {
-            Ok(Ok((header, _))) if header.is_at(at) => Ok(Seen::There(header, ())),
-            Ok(Ok(_)) => Ok(Seen::Damaged(Damage::Misplaced)),
+            Ok(Ok((header, _))) => Ok(match self.objection(at, &header) {
+                None => Seen::There(header, ()),
+                Some(damage) => Seen::Damaged(damage),
+            }),
             Ok(Err(damage)) => Ok(Seen::Damaged(damage)),
             Err(error) if is_unreadable(&error) => Ok(Seen::Damaged(Damage::Unreadable)),
             Err(error) => Err(error),
@@ -97,8 +106,8 @@ impl Store {
                 Ok(found) => found,
                 Err(damage) => return Ok(Err(damage)),
             };
-            if !header.is_at(at) {
-                return Ok(Err(Damage::Misplaced));
+            if let Some(damage) = self.objection(at, &header) {
+                return Ok(Err(damage));
             }
             let payload = match header.total() {
                 Some(total) if total == read => Bytes::copy_from_slice(&buffer[header.length..total]),
@@ -154,11 +163,7 @@ impl Store {
     }
 
     pub(crate) fn read(&self, at: &Place) -> Result<Seen<Bytes>, Fault> {
-        let seen = self.view(at, || self.look_whole(at))?;
-        if matches!(seen, Seen::Nothing) && !folder::is_there(&self.layout)? {
-            return Err(io::Error::from(io::ErrorKind::NotFound).into());
-        }
-        Ok(seen)
+        self.view(at, || self.look_whole(at))
     }
 
     /// Whether a rotation away from there to `to` took effect.
@@ -170,7 +175,8 @@ impl Store {
     pub(crate) fn put(&self, temporary: &Path, header: Vec<u8>, payload: &[u8]) -> io::Result<()> {
         let written = (|| {
             let mut options = OpenOptions::new();
-            let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(temporary)?;
+            let options = options.write(true).create(true).truncate(true).mode(0o600);
+            let mut file = folder::open_in(options, temporary)?;
             let mut first = header;
             if payload.len() <= JOINED {
                 first.extend_from_slice(payload);
@@ -196,10 +202,12 @@ impl Store {
         let Some(parent) = path.parent() else { return Ok(attempt()?) };
         for _ in 0..RENAMES {
             match attempt() {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => match folder::make_all(parent) {
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.clear(parent)?,
-                    made => made?,
-                },
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    match folder::make_within(&self.layout, parent) {
+                        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.clear(parent)?,
+                        made => made?,
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => self.clear(parent)?,
                 done => return Ok(done?),
             }

@@ -48,6 +48,7 @@ pub(crate) enum Damage {
     Checksum,
     Content,
     Misplaced,
+    TooLarge,
     Unreadable,
 }
 
@@ -60,6 +61,7 @@ impl Damage {
             Self::Checksum => "a checksum does not match",
             Self::Content => "its header makes no sense",
             Self::Misplaced => "it belongs elsewhere",
+            Self::TooLarge => "it is larger than any session",
             Self::Unreadable => "it cannot be read",
         }
     }

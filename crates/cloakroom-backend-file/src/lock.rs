@@ -16,6 +16,7 @@ use cloakroom_core::ErrorKind;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::error::Fault;
+use crate::folder::open_in;
 use crate::path::{Layout, Space};
 
 const GATES: u8 = 8;
@@ -165,7 +166,14 @@ impl Locks {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    let mut options = OpenOptions::new();
+    open_in(options.read(true).write(true).create(true).truncate(false).mode(0o600), path)
+}
+
+/// Shares a lock of the whole folder for as long as it is open. Only what tidies up asks for it alone: `systemd-tmpfiles`
+/// passes over folders that it cannot lock.
+pub(crate) fn share(folder: &File) {
+    let _ = fs2::FileExt::try_lock_shared(folder);
 }
 
 /// Locks a file, made when missing. Without a deadline it does not wait.

@@ -84,7 +84,8 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    pub(crate) const FOLDERS: [&str; 4] = ["scopes", "locks", "tmp", "damaged"];
+    pub(crate) const SCOPES: &str = "scopes";
+    pub(crate) const FOLDERS: [&str; 4] = [Self::SCOPES, "locks", "tmp", "damaged"];
 
     /// `None` when the path is no text.
     pub(crate) fn new(root: PathBuf) -> Option<Self> {
@@ -109,7 +110,7 @@ impl Layout {
     }
 
     pub(crate) fn scopes(&self) -> PathBuf {
-        self.folder("scopes")
+        self.folder(Self::SCOPES)
     }
 
     pub(crate) fn session(&self, at: &Place) -> PathBuf {

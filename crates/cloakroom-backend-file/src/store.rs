@@ -12,9 +12,11 @@ use cloakroom_core::{
 };
 
 use crate::budget::Budget;
+use crate::builder::DEFAULT_MAX_PAYLOAD;
 use crate::damage::Quarantine;
 use crate::error::Fault;
 use crate::file::Seen;
+use crate::folder::Anchor;
 use crate::header::{Damage, Header, Link, encode};
 use crate::lock::{Held, Locks, Slot};
 use crate::path::{Layout, OwnerHash, Place};
@@ -36,6 +38,7 @@ pub enum Durability {
 
 pub(crate) struct Store {
     pub(crate) layout: Arc<Layout>,
+    pub(crate) anchor: Anchor,
     pub(crate) locks: Locks,
     pub(crate) clock: Clock,
     pub(crate) capability: Capability,
@@ -45,6 +48,8 @@ pub(crate) struct Store {
     pub(crate) quarantine: Quarantine,
     /// Where the last sweep stopped.
     pub(crate) swept: Mutex<Option<Place>>,
+    /// The length beyond which a payload is not read. Those that an earlier setting let in are.
+    pub(crate) largest: u64,
     opened: AtomicU64,
 }
 
@@ -66,6 +71,7 @@ pub(crate) struct Filing<'a> {
 impl Store {
     pub(crate) fn new(
         layout: Layout,
+        anchor: Anchor,
         clock: Clock,
         capability: Capability,
         durability: Durability,
@@ -76,7 +82,9 @@ impl Store {
             locks: Locks::new(Arc::clone(&layout)),
             quarantine: Quarantine::new(layout.folder("damaged")),
             layout,
+            anchor,
             clock,
+            largest: capability.max_payload.max(DEFAULT_MAX_PAYLOAD) as u64,
             capability,
             durability,
             timeout,
@@ -84,6 +92,16 @@ impl Store {
             swept: Mutex::default(),
             opened: AtomicU64::new(0),
         }
+    }
+
+    pub(crate) fn check_folder(&self) -> Result<(), Fault> {
+        self.anchor.check(&self.layout)
+    }
+
+    /// Keeps the folder itself in order.
+    pub(crate) fn renew(&self) -> Result<(), Fault> {
+        self.anchor.renew(&self.layout)?;
+        Ok(self.quarantine.expire(self.clock.now())?)
     }
 
     pub(crate) fn count_opened(&self) {
@@ -164,10 +182,8 @@ impl Store {
         let before = there.and_then(owner_of);
         let after = record.owner.as_ref().filter(|_| record.is_live());
         let installed = match after {
-            Some(owner) if before != after => {
-                self.index(owner, at).inspect_err(|_| drop(fs::remove_file(&temporary)))
-            }
-            _ => Ok(()),
+            Some(owner) => self.index(owner, at).inspect_err(|_| drop(fs::remove_file(&temporary))),
+            None => Ok(()),
         };
         let installed = installed.and_then(|()| self.install(&temporary, at));
         if installed.is_err() && before != after {
@@ -181,11 +197,31 @@ impl Store {
         Ok(())
     }
 
+    /// The entry may have gone since the record came: by a power cut, or by what tidies up temporary folders.
     fn index(&self, owner: &Owner, at: &Place) -> Result<(), Fault> {
+        if self.is_indexed(owner, at) {
+            return Ok(());
+        }
         let path = self.layout.owned(OwnerHash::of(owner), at);
         let create = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         self.in_folder(&path, || create().map(drop))?;
         Ok(self.sync_folder(&path)?)
+    }
+
+    /// On a full disk it waits for another time: touches need no room, and sweeps make some.
+    fn heal_index(&self, owner: &Owner, at: &Place) -> Result<(), Fault> {
+        match self.index(owner, at) {
+            Err(Fault::Io(error))
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                Ok(())
+            }
+            indexed => indexed,
+        }
+    }
+
+    pub(crate) fn is_indexed(&self, owner: &Owner, at: &Place) -> bool {
+        fs::symlink_metadata(self.layout.owned(OwnerHash::of(owner), at)).is_ok()
     }
 
     /// What stays behind when this fails points to nothing, and is cleared away when somebody looks.
@@ -213,6 +249,9 @@ impl Store {
         let now = self.clock.now();
         let there = self.current(at)?;
         let Some(live) = unexpired(there.as_ref(), now).filter(|old| old.is_live()) else { return Ok(false) };
+        if let Some(owner) = owner_of(live) {
+            self.heal_index(owner, at)?;
+        }
         if live.version == how.version {
             // Without an end it cannot be extended.
             let end = live.expires_at.map(|end| end.max(how.expires_at));
@@ -276,8 +315,8 @@ impl Store {
         let before = old.as_ref().and_then(owner_of);
         let after = trail.owner.as_ref().filter(|_| trail.is_live());
         let indexed = match after {
-            Some(owner) if before != after => self.index(owner, from),
-            _ => Ok(()),
+            Some(owner) => self.index(owner, from),
+            None => Ok(()),
         };
         // Takes effect here.
         if let Err(fault) = indexed.and_then(|()| self.install(&temporary, from)) {
@@ -320,7 +359,8 @@ impl Store {
         }
     }
 
-    /// Deletes what has expired or was left unfinished there; says whether something expired went.
+    /// Deletes what has expired or was left unfinished there, and makes sure that the index has what stays; says whether
+    /// something expired went.
     pub(crate) fn clear_away(&self, held: &Held, at: &Place) -> Result<bool, Fault> {
         let header = match self.look(at)? {
             Seen::There(header, ()) => header,
@@ -333,7 +373,7 @@ impl Store {
         };
         let expired = header.is_expired(self.clock.now());
         if !unfinished && !header.hidden && !expired {
-            return Ok(false);
+            return owner_of(&header).map_or(Ok(()), |owner| self.heal_index(owner, at)).map(|()| false);
         }
         match self.prepare(held, at, Some(&header)) {
             // Somebody is at work on the other end: next time.

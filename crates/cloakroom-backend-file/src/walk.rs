@@ -8,9 +8,8 @@ use std::path::Path;
 
 use cloakroom_core::{Entry, Filter, Owner, Page, ScopeFilter, SessionId, Timestamp};
 
-use crate::error::Fault;
+use crate::error::{Fault, is_passing};
 use crate::file::Seen;
-use crate::folder;
 use crate::header::{Damage, Header};
 use crate::path::{OwnerHash, Place, Space, id_in_shard, id_of_owned, shard_of_temporary, unhex};
 use crate::store::{Store, owner_of};
@@ -129,10 +128,6 @@ impl Store {
                 }
             }
         }
-        // An empty folder and a missing one are told apart.
-        if last.is_none() && !folder::is_there(&self.layout)? {
-            return Err(io::Error::from(io::ErrorKind::NotFound).into());
-        }
         Ok(None)
     }
 
@@ -220,7 +215,7 @@ impl Store {
         Ok((places, finds))
     }
 
-    /// Places with something to clear away, at most so many, a stride at a time.
+    /// Places with something to clear away or to bring back into the index, at most so many, a stride at a time.
     pub(crate) fn overdue(
         &self,
         stretch: Stretch,
@@ -232,12 +227,21 @@ impl Store {
             if places.len() >= limit {
                 return Ok(ControlFlow::Break(()));
             }
-            let is_due = match self.look(&at)? {
-                Seen::Nothing => false,
-                Seen::Damaged(_) => true,
-                Seen::There(header, ()) => {
-                    header.is_expired(now) || header.hidden || header.pending().is_some()
+            let is_due = match self.look(&at) {
+                Ok(Seen::Nothing) => false,
+                Ok(Seen::Damaged(_)) => true,
+                Ok(Seen::There(header, ())) => {
+                    header.is_expired(now)
+                        || header.hidden
+                        || header.pending().is_some()
+                        || owner_of(&header).is_some_and(|owner| !self.is_indexed(owner, &at))
                 }
+                // The others are swept all the same.
+                Err(error) if is_passing(&error) => {
+                    self.quarantine.leave(&self.layout.session(&at), Damage::Unreadable, &error);
+                    false
+                }
+                Err(error) => return Err(error.into()),
             };
             if is_due {
                 places.push(at);

@@ -2,7 +2,7 @@ use cloakroom_core::{
     Capability, Clock, Cursor, Filter, Page, Record, Removal, Result, Rotate, SessionBackend, SessionKey,
     Touch, Write,
 };
-use cloakroom_seal::ClientSideBackend;
+use cloakroom_seal::{ClientSideBackend, Revocation};
 
 use crate::builder::JwtBuilder;
 use crate::codec::JwtCodec;
@@ -36,6 +36,14 @@ impl JwtSessionBackend {
     /// `InvalidConfig` for anything else. The error shows nothing of the URL.
     pub async fn connect(url: &str) -> Result<Self> {
         url::parse(url)?.build()
+    }
+
+    /// Keeps in that backend which sessions ended. See [`JwtBuilder::with_revocation`].
+    ///
+    /// # Errors
+    /// `InvalidConfig` for a backend that does not keep records itself or does not compare versions.
+    pub fn with_revocation(self, revocation: impl Into<Revocation>) -> Result<Self> {
+        Ok(Self(self.0.with_revocation(revocation)?))
     }
 
     pub(crate) fn over(backend: ClientSideBackend<JwtCodec>) -> Self {

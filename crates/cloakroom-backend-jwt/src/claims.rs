@@ -48,8 +48,8 @@ enum Audience {
 struct Marks {
     #[serde(rename = "v")]
     version: u64,
-    #[serde(rename = "i")]
-    issued_at: i64,
+    #[serde(rename = "g", default)]
+    generation: u64,
     #[serde(rename = "c")]
     created_at: i64,
     #[serde(rename = "a")]
@@ -100,7 +100,7 @@ impl Rules {
     }
 
     fn write(&self, scope: Option<&Scope>, contents: &Contents) -> Result<String> {
-        let Contents { id, issued_at, record } = contents;
+        let Contents { id, generation, record } = contents;
         let mut out = String::with_capacity(256 + record.payload.len() * 4 / 3);
         out.push('{');
         if let Some(issuer) = &self.issuer {
@@ -122,7 +122,10 @@ impl Rules {
             push(&mut out, format_args!("\"exp\":{},", seconds(end)));
         }
         push(&mut out, format_args!("\"sid\":\"{}\",\"cloakroom\":{{", &*id.as_text()));
-        push(&mut out, format_args!("\"v\":{},\"i\":{}", record.version.as_u64(), issued_at.as_millis()));
+        push(&mut out, format_args!("\"v\":{}", record.version.as_u64()));
+        if *generation != 0 {
+            push(&mut out, format_args!(",\"g\":{generation}"));
+        }
         push(&mut out, format_args!(",\"c\":{}", record.created_at.as_millis()));
         push(&mut out, format_args!(",\"a\":{}", record.accessed_at.as_millis()));
         if let Some(end) = record.expires_at {
@@ -196,7 +199,7 @@ impl Rules {
             .with_owner(owner)
             .with_accessed_at(Timestamp::from_millis(cloakroom.accessed_at))
             .with_expires_at(cloakroom.expires_at.map(Timestamp::from_millis));
-        Some(Contents { id, issued_at: Timestamp::from_millis(cloakroom.issued_at), record })
+        Some(Contents { id, generation: cloakroom.generation, record })
     }
 }
 

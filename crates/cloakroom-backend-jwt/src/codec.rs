@@ -52,7 +52,7 @@ impl JwtCodec {
         let longest = Timestamp::from_millis(i64::MIN);
         let record =
             Record::new("", longest).with_version(Version::from_u64(u64::MAX)).with_expires_at(Some(longest));
-        let contents = Contents { id: SessionId::from_bytes([0; 32]), issued_at: longest, record };
+        let contents = Contents { id: SessionId::from_bytes([0; 32]), generation: 0, record };
         // What is copied from the session comes out of its payload, and required claims do not count here.
         let rules = Rules { required: Vec::new(), copied: Vec::new(), ..self.rules.clone() };
         let claims = rules.compose(None, &contents)?.len();

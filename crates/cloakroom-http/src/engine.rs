@@ -88,6 +88,15 @@ impl Engine {
         &self.config
     }
 
+    /// The answer to every request of an engine whose backend and [transport](Transport::check) do not fit together:
+    /// nothing may be opened then. `None` where they do. Free.
+    #[must_use]
+    pub fn misfit(&self) -> Option<Outcome> {
+        let error = self.transport.check(&self.capability).err()?;
+        tracing::error!(target: "cloakroom", %error, "no session is opened");
+        Some(Outcome { refusal: refusal(error.kind()), ..Outcome::default() })
+    }
+
     /// The session of a request, from the values of its [request header](Transport::request_header)s. No backend
     /// call: the session is read when somebody loads it. What cannot be a key never reaches a backend (ST-07).
     pub fn open<'a, B: SessionBackend>(

@@ -89,7 +89,7 @@ impl CookieConfig {
     /// As [`Candidates::from_cookies`], for keys that may be split.
     ///
     /// Of several cookies of one name, those belong together that come in the same order: browsers send all of one path
-    /// before those of another.
+    /// before those of another. Where that gives no key, the last of each name do.
     pub(crate) fn split_candidates<'a>(
         &self,
         lines: impl IntoIterator<Item = &'a [u8]>,
@@ -108,25 +108,36 @@ impl CookieConfig {
         let [firsts, further @ ..] = cookies;
         let mut found = Candidates::default();
         let mut taken = [0; MAX_SPLIT - 1];
+        let mut split = Vec::new();
         for first in firsts {
-            match marked(first, self.split()) {
-                None => found.consider(first, capability),
-                Some((count, start)) => {
-                    let mut key = start.to_vec();
-                    let mut complete = true;
-                    for (values, taken) in further.iter().zip(&mut taken).take(count - 1) {
-                        let value = values.get(*taken).or(values.last());
-                        complete &= value.is_some();
-                        key.extend_from_slice(value.copied().unwrap_or_default());
-                        *taken += 1;
-                    }
-                    if complete {
-                        found.consider(&key, capability);
-                    } else {
-                        found.malformed = true;
-                    }
-                }
+            let Some((count, start)) = marked(first, self.split()) else {
+                found.consider(first, capability);
+                continue;
+            };
+            let mut key = start.to_vec();
+            let mut complete = true;
+            for (values, taken) in further.iter().zip(&mut taken).take(count - 1) {
+                let value = values.get(*taken).or(values.last());
+                complete &= value.is_some();
+                key.extend_from_slice(value.copied().unwrap_or_default());
+                *taken += 1;
             }
+            if complete {
+                found.consider(&key, capability);
+                split.push((count, start));
+            } else {
+                found.malformed = true;
+            }
+        }
+        // Whoever can set one further part for a longer path must not make a key unreadable: the last of each name are
+        // tried together as well.
+        let ambiguous = further.iter().any(|values| values.len() > 1);
+        for (count, start) in split.into_iter().filter(|_| ambiguous) {
+            let mut key = start.to_vec();
+            for values in further.iter().take(count - 1) {
+                key.extend_from_slice(values.last().copied().unwrap_or_default());
+            }
+            found.consider(&key, capability);
         }
         found
     }

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cloakroom_core::{
-    Capability, Clock, Cursor, ErrorKind, Filter, Page, Record, Removal, Result, Rotate, Scope,
+    Capability, Clock, Cursor, ErrorKind, Filter, KeyKind, Page, Record, Removal, Result, Rotate, Scope,
     SessionBackend, SessionId, SessionKey, Timestamp, Touch, Write,
 };
 
@@ -16,6 +16,9 @@ use cloakroom_core::{
 /// - `write`, `touch`, and everything else: as the inner backend, errors too.
 /// - What this process removes, rotates or ends is forgotten before it asks the store, and again afterwards, so that
 ///   a read which was under way brings nothing back.
+///
+/// Over sessions that clients keep (a sealed cookie, a JWT) it remembers nothing and serves nothing: many texts stand for
+/// one session, and only the store knows whether it ended. They are `Unavailable` while their revocation store is.
 ///
 /// What another process ended while the store is away cannot be known here: such a session stays readable for up to
 /// `max_age`. Choose it accordingly, and check privileges that must end at once elsewhere.
@@ -35,6 +38,8 @@ use cloakroom_core::{
 pub struct StaleBackend<B> {
     inner: B,
     max_age: Duration,
+    /// Whether one key stands for one record.
+    remembers: bool,
     memory: Arc<Mutex<Memory>>,
 }
 
@@ -122,7 +127,8 @@ impl<B: SessionBackend> StaleBackend<B> {
             half: capacity.div_ceil(2).max(1),
             forgotten: 0,
         };
-        Self { inner, max_age, memory: Arc::new(Mutex::new(memory)) }
+        let remembers = inner.capability().key_kind == KeyKind::Secret;
+        Self { inner, max_age, remembers, memory: Arc::new(Mutex::new(memory)) }
     }
 
     fn forgetting(&self, key: Option<&SessionKey>) -> Forgetting<'_> {
@@ -150,6 +156,9 @@ impl<B: SessionBackend> SessionBackend for StaleBackend<B> {
     }
 
     async fn read(&self, key: &SessionKey) -> Result<Option<Record>> {
+        if !self.remembers {
+            return self.inner.read(key).await;
+        }
         let before = lock(&self.memory).forgotten;
         let read = self.inner.read(key).await;
         match &read {

@@ -1,7 +1,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use cloakroom_core::{Capability, ErrorKind, KeyChange, Result, SessionError, Timestamp};
+use cloakroom_core::{Capability, ErrorKind, KeyChange, KeyKind, Result, SessionError, Timestamp};
 
 use crate::candidate::Candidates;
 use crate::cookie::CookieConfig;
@@ -52,6 +52,25 @@ impl Transport {
         let mut hasher = DefaultHasher::new();
         (kind, name).hash(&mut hasher);
         hasher.finish().max(1)
+    }
+
+    /// Whether every key that the backend may issue can be sent. A key that cannot be sent is only known after its
+    /// session was saved or rotated, and then the client is left with the old one.
+    ///
+    /// # Errors
+    /// `InvalidConfig`, with both sizes, for a backend whose keys may be longer than the cookie.
+    pub fn check(&self, capability: &Capability) -> Result<()> {
+        let (KeyKind::Sealed { max_length }, Self::Cookie(cookie)) = (capability.key_kind, self) else {
+            return Ok(());
+        };
+        let capacity = cookie.capacity();
+        if max_length <= capacity {
+            return Ok(());
+        }
+        Err(SessionError::new(ErrorKind::InvalidConfig, "check cookie").with_message(format!(
+            "the backend's sessions take up to {max_length} bytes and the cookie {capacity}: \
+             give both the same name and the same split"
+        )))
     }
 
     /// The keys that a request carries.
@@ -186,8 +205,8 @@ pub enum StoreDown {
     Refuse,
     /// An empty session that is not saved. Users look signed out, and their cookies stay.
     Degrade,
-    /// What this process read last, if that is not too old; changes are refused. See
-    /// [`StaleBackend`](crate::StaleBackend).
+    /// What this process read last, if that is not too old; changes are refused. For sessions that clients keep it is
+    /// as [`Refuse`](Self::Refuse). See [`StaleBackend`](crate::StaleBackend).
     StaleReads {
         /// How many sessions are remembered at most.
         capacity: usize,

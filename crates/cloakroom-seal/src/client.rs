@@ -179,44 +179,35 @@ impl<C: Codec> ClientSideBackend<C> {
     /// Begins a session.
     async fn begin(&self, key: &SessionKey, record: Record, ended: ErrorKind) -> Result<SessionKey> {
         let (scope, id) = (key.scope(), key.id());
-        let mut issued_at = self.clock.now();
         let clearance = match &self.ledger {
             None => None,
             Some(ledger) => {
                 let clearance = ledger.admit(scope, id, record.owner.as_ref()).await?;
-                let clearance = clearance.ok_or_else(|| self.refuse(ended, "write"))?;
-                issued_at = issued_at.max(clearance.floor);
-                Some(clearance)
+                Some(clearance.ok_or_else(|| self.refuse(ended, "write"))?)
             }
         };
-        self.issue(scope, Contents { id, issued_at, record }, clearance, "write").await
+        let generation = clearance.as_ref().map_or(0, |clearance| clearance.generation);
+        self.issue(scope, Contents { id, generation, record }, clearance, "write").await
     }
 
-    /// Since when the session belongs to the owner of what comes next. Asks only about another owner.
-    async fn reissued_at(
-        &self,
-        scope: Option<&Scope>,
-        before: &Contents,
-        next: &Record,
-    ) -> Result<Timestamp> {
-        if next.owner == before.record.owner {
-            return Ok(before.issued_at);
+    /// The generation of what comes next. Asks only about another owner.
+    async fn next_generation(&self, scope: Option<&Scope>, before: &Contents, next: &Record) -> Result<u64> {
+        match &self.ledger {
+            Some(ledger) if next.owner != before.record.owner => {
+                ledger.generation(scope, next.owner.as_ref()).await
+            }
+            _ => Ok(before.generation),
         }
-        let floor = match &self.ledger {
-            Some(ledger) => ledger.floor(scope, next.owner.as_ref()).await?,
-            None => Timestamp::default(),
-        };
-        Ok(self.clock.now().max(floor))
     }
 
-    /// What a key shows, and since when the session would belong to the owner of what is written over it.
-    async fn hold_for(&self, key: &SessionKey, next: &Record) -> Result<Option<(Held, Timestamp)>> {
+    /// What a key shows, and the generation of what is written over it.
+    async fn hold_for(&self, key: &SessionKey, next: &Record) -> Result<Option<(Held, u64)>> {
         let Some(contents) = self.open(key) else { return Ok(None) };
         let scope = key.scope();
-        let (clearance, issued_at) =
-            future::try_join(self.clearance(scope, &contents), self.reissued_at(scope, &contents, next))
+        let (clearance, generation) =
+            future::try_join(self.clearance(scope, &contents), self.next_generation(scope, &contents, next))
                 .await?;
-        Ok(clearance.map(|clearance| (Held { contents, clearance }, issued_at)))
+        Ok(clearance.map(|clearance| (Held { contents, clearance }, generation)))
     }
 
     /// Ends the session of a key by writing a marker in its place.
@@ -224,24 +215,25 @@ impl<C: Codec> ClientSideBackend<C> {
         let Some(ledger) = &self.ledger else {
             return Err(self.refuse(ErrorKind::Unsupported, "write"));
         };
-        let held = if key.is_address() { None } else { self.hold(key).await? };
-        match (mode, &held) {
-            (Mode::Create, Some(_)) => return Err(self.refuse(ErrorKind::AlreadyExists, "write")),
+        let shown = self.authentic(key);
+        if key.is_sealed() && shown.is_none() {
+            return Err(self.refuse(ErrorKind::Gone, "write").with_message("there is no session to end"));
+        }
+        let live = match &shown {
+            Some((contents, false)) => self.clearance(key.scope(), contents).await?.map(|_| contents),
+            _ => None,
+        };
+        match (mode, live) {
+            (Mode::Create, None) if !key.is_sealed() => {}
+            (Mode::Create, _) => return Err(self.refuse(ErrorKind::AlreadyExists, "write")),
             (Mode::Update(_), None) => return Err(self.refuse(ErrorKind::Gone, "write")),
-            (Mode::Update(expected), Some(held)) if held.contents.record.version != expected => {
+            (Mode::Update(expected), Some(live)) if live.record.version != expected => {
                 return Err(self.refuse(ErrorKind::Conflict, "write"));
             }
             _ => {}
         }
-        if key.is_sealed() && held.is_none() {
-            let over = !matches!(mode, Mode::Create);
-            return if over {
-                Ok(key.unscoped())
-            } else {
-                Err(self.refuse(ErrorKind::AlreadyExists, "write"))
-            };
-        }
-        let end = held.map_or(marker.expires_at, |held| self.refused_from(&held.contents.record));
+        // Also by a text that is over: a newer one of the session may live on.
+        let end = shown.map_or(marker.expires_at, |(contents, _)| self.refused_from(&contents.record));
         let trail = (marker.state == State::Moved).then_some(marker);
         if !ledger.end(key.scope(), key.id(), end, trail).await? {
             match mode {
@@ -303,7 +295,7 @@ impl<C: Codec> SessionBackend for ClientSideBackend<C> {
                 .with_message("a session that a client keeps is reached by its text only"));
         }
         let held = self.hold_for(key, &record).await?;
-        let Some((held, issued_at)) = held else {
+        let Some((held, generation)) = held else {
             return match how.mode {
                 Mode::Create => self.begin(key, record, ErrorKind::AlreadyExists).await,
                 Mode::Overwrite => self.begin(key, record, ErrorKind::Gone).await,
@@ -321,8 +313,8 @@ impl<C: Codec> SessionBackend for ClientSideBackend<C> {
             Mode::Newer if there > record.version => return Err(self.refuse(ErrorKind::Conflict, "write")),
             _ => {}
         }
-        // Not later than it was: a revocation that came after it was asked concerns the new text too.
-        let contents = Contents { id: held.contents.id, issued_at, record };
+        // The one it had: a revocation that came after it was asked concerns the new text too.
+        let contents = Contents { id: held.contents.id, generation, record };
         self.issue(key.scope(), contents, held.clearance, "write").await
     }
 
@@ -344,17 +336,19 @@ impl<C: Codec> SessionBackend for ClientSideBackend<C> {
             if shown.record.version != how.expected {
                 return Err(self.refuse(ErrorKind::Conflict, "rotate"));
             }
-            let issued_at = self.reissued_at(scope, &shown, &record).await?;
-            return self.issue(scope, Contents { id: new.id(), issued_at, record }, None, "rotate").await;
+            let contents = Contents { id: new.id(), generation: shown.generation, record };
+            return self.issue(scope, contents, None, "rotate").await;
         };
         let changes_owner = record.owner != shown.record.owner;
         let admitted = ledger.admit(scope, new.id(), record.owner.as_ref().filter(|_| changes_owner));
         let (standing, admitted) = future::try_join(ledger.standing(scope, &shown), admitted).await?;
         // The same rotation may have been done before, and its answer lost.
-        let (floor, repeated) = match standing {
-            Standing::Live(clearance) => (clearance.floor, false),
-            Standing::Moved { trail, floor: Some(floor) } if trail.successor() == Some(new.id()) => {
-                (floor, true)
+        let (generation, repeated) = match standing {
+            Standing::Live(clearance) => (clearance.generation, false),
+            Standing::Moved { trail, generation: Some(generation) }
+                if trail.successor() == Some(new.id()) =>
+            {
+                (generation, true)
             }
             Standing::Ended | Standing::Moved { .. } => return Err(gone()),
         };
@@ -362,9 +356,8 @@ impl<C: Codec> SessionBackend for ClientSideBackend<C> {
             return Err(self.refuse(ErrorKind::Conflict, "rotate"));
         }
         let admitted = admitted.ok_or_else(|| self.refuse(ErrorKind::AlreadyExists, "rotate"))?;
-        let issued_at =
-            if changes_owner { self.clock.now().max(admitted.floor) } else { shown.issued_at.max(floor) };
-        let contents = Contents { id: new.id(), issued_at, record };
+        let generation = if changes_owner { admitted.generation } else { generation };
+        let contents = Contents { id: new.id(), generation, record };
         let key = self.issue(scope, contents, Some(admitted), "rotate").await?;
         let end = self.refused_from(&shown.record);
         if repeated || ledger.end(scope, shown.id, end, how.trail.as_ref()).await? {
@@ -395,12 +388,11 @@ impl<C: Codec> SessionBackend for ClientSideBackend<C> {
         if key.is_address() {
             return ledger.end(key.scope(), key.id(), Some(self.clock.now()), None).await;
         }
-        match self.hold(key).await? {
-            Some(Held { contents, .. }) => {
-                ledger.end(key.scope(), contents.id, self.refused_from(&contents.record), None).await
-            }
-            None => Ok(false),
-        }
+        let Some((contents, over)) = self.authentic(key) else { return Ok(false) };
+        let live = !over && self.clearance(key.scope(), &contents).await?.is_some();
+        // Whether this text is live or not: another one of the session may be.
+        let end = self.refused_from(&contents.record);
+        Ok(ledger.end(key.scope(), contents.id, end, None).await? && live)
     }
 
     async fn scan(&self, _filter: &Filter, _after: Option<Cursor>, _limit: usize) -> Result<Page> {

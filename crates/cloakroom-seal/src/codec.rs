@@ -1,15 +1,15 @@
 use std::fmt::Debug;
 
-use cloakroom_core::{Record, Result, Scope, SessionId, Timestamp};
+use cloakroom_core::{Record, Result, Scope, SessionId};
 
 /// What a text holds beside its scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contents {
     /// The id of the session: stable through updates and touches, another after a rotation.
     pub id: SessionId,
-    /// Since when the session belongs to its owner; after a rotation not before the revocations that it survived. What
-    /// revokes all sessions of an owner goes by it. In milliseconds; it can be some minutes in the future.
-    pub issued_at: Timestamp,
+    /// Which generation of its owner's sessions it belongs to: what revokes all of them begins another one, a random
+    /// number. Zero for a session without an owner, and while its owner's were never revoked.
+    pub generation: u64,
     /// The session.
     pub record: Record,
 }

@@ -16,13 +16,19 @@ const MAX_ATTEMPTS: u32 = 64;
 /// First byte, end and version of a trail.
 const TRAIL_HEADER: usize = 17;
 const TRAIL_FORMAT: u8 = 1;
+const NOTE_FORMAT: u8 = 2;
+const ENDED_FORMAT: u8 = 3;
+const GENERATION_FORMAT: u8 = 4;
 
 /// Where a client-side backend keeps which sessions ended: any backend that keeps records itself and compares
 /// versions. A backend alone will do wherever one of these is taken.
 ///
 /// It holds no session: one marker for each ended session until no text of it can be valid any more, one record
 /// for each owner whose sessions were ever revoked all at once, and one note for each session that ends beyond the
-/// [horizon](Self::with_horizon). All are filed under hashes in a scope of their own, `cloakroom:revocation`.
+/// [horizon](Self::with_horizon). All are filed under hashes in a scope of their own, `cloakroom:revocation`, as markers:
+/// counts and scans of that backend do not show them, and its `remove_all` leaves them.
+///
+/// Whatever else makes that backend forget, such as a table that is emptied, brings sessions back that were ended.
 ///
 /// ```
 /// use cloakroom_core::InMemorySessionBackend;
@@ -66,54 +72,57 @@ impl<B: SessionBackend> From<B> for Revocation {
 #[derive(Debug)]
 enum Entry {
     Nothing,
-    /// Texts of it may be valid up to the end of this record.
+    /// Texts of it may be valid up to the end of this record, which is a marker, too: nobody takes it for a session.
     Note(Record),
     Ended,
     /// Ended by a rotation that left this marker.
     Moved(Record),
 }
 
-/// What is known of one owner: sessions issued at these times or before are over.
+/// What is known of one owner: which generation of sessions lives.
+///
+/// No clock takes part, so none that is wrong lets a session of before pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct NotBefore {
-    all: Option<Timestamp>,
-    /// The one session that the last revocation spared, and what holds for it.
-    except: Option<(SessionId, Option<Timestamp>)>,
+struct Generation {
+    /// Random; zero before the first revocation.
+    current: u64,
+    /// The one session that the last revocation spared, and its generation.
+    spared: Option<(SessionId, u64)>,
 }
 
-impl NotBefore {
-    fn of(&self, id: SessionId) -> Option<Timestamp> {
-        match self.except {
-            Some((spared, before)) if spared == id => before,
-            _ => self.all,
+impl Generation {
+    /// The generation that a session must be of to be spared.
+    fn of(&self, id: SessionId) -> u64 {
+        match self.spared {
+            Some((spared, generation)) if spared == id => generation,
+            _ => self.current,
         }
     }
 
-    /// The earliest time to issue at, so that the revocations up to now do not concern it.
-    fn floor(&self) -> Timestamp {
-        self.all.map_or(Timestamp::from_millis(i64::MIN), |all| all + Duration::from_millis(1))
+    fn accepts(&self, contents: &Contents) -> bool {
+        contents.generation == self.current || contents.generation == self.of(contents.id)
     }
 
     fn encode(&self) -> Vec<u8> {
-        let millis = |at: Option<Timestamp>| at.map_or(i64::MIN, Timestamp::as_millis).to_be_bytes();
-        let mut bytes = millis(self.all).to_vec();
-        if let Some((id, before)) = self.except {
+        let mut bytes = vec![GENERATION_FORMAT];
+        bytes.extend(self.current.to_be_bytes());
+        if let Some((id, generation)) = self.spared {
             bytes.extend(id.as_bytes());
-            bytes.extend(millis(before));
+            bytes.extend(generation.to_be_bytes());
         }
         bytes
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let millis = |bytes: &[u8; 8]| Some(i64::from_be_bytes(*bytes)).filter(|&at| at != i64::MIN);
-        let (all, rest) = bytes.split_first_chunk::<8>()?;
-        let all = millis(all).map(Timestamp::from_millis);
+        let (&[GENERATION_FORMAT], rest) = bytes.split_first_chunk::<1>()? else { return None };
+        let (current, rest) = rest.split_first_chunk::<8>()?;
+        let current = u64::from_be_bytes(*current);
         if rest.is_empty() {
-            return Some(Self { all, except: None });
+            return Some(Self { current, spared: None });
         }
-        let (id, rest) = rest.split_first_chunk::<32>()?;
-        let before = millis(rest.try_into().ok()?).map(Timestamp::from_millis);
-        Some(Self { all, except: Some((SessionId::from_bytes(*id), before)) })
+        let (id, generation) = rest.split_first_chunk::<32>()?;
+        let generation = u64::from_be_bytes(generation.try_into().ok()?);
+        Some(Self { current, spared: Some((SessionId::from_bytes(*id), generation)) })
     }
 }
 
@@ -122,18 +131,19 @@ impl NotBefore {
 pub(crate) enum Standing {
     Live(Clearance),
     Ended,
-    /// Ended by a rotation that left this marker, which may be over by now. No floor where its owner's sessions were
-    /// revoked as well.
+    /// Ended by a rotation that left this marker, which may be over by now. No generation where its owner's sessions
+    /// were revoked as well.
     Moved {
         trail: Record,
-        floor: Option<Timestamp>,
+        generation: Option<u64>,
     },
 }
 
 /// That a session was not revoked when it was asked.
 #[derive(Debug)]
 pub(crate) struct Clearance {
-    pub(crate) floor: Timestamp,
+    /// The generation of its owner that lives.
+    pub(crate) generation: u64,
     note: Option<Record>,
 }
 
@@ -180,19 +190,19 @@ impl Ledger {
 
     async fn entry(&self, key: &SessionKey) -> Result<Entry> {
         let Some(record) = self.backend.read(key).await.map_err(failed)? else { return Ok(Entry::Nothing) };
-        Ok(match record.state {
-            State::Live => Entry::Note(record),
-            State::Moved => decode_trail(&record).map_or(Entry::Ended, Entry::Moved),
+        Ok(match (record.state, record.payload.first()) {
+            (State::Moved, Some(&NOTE_FORMAT)) => Entry::Note(record),
+            (State::Moved, _) => decode_trail(&record).map_or(Entry::Ended, Entry::Moved),
             _ => Entry::Ended,
         })
     }
 
-    async fn not_before(&self, scope: Option<&Scope>, owner: Option<&Owner>) -> Result<NotBefore> {
-        let Some(owner) = owner else { return Ok(NotBefore::default()) };
+    async fn generation_of(&self, scope: Option<&Scope>, owner: Option<&Owner>) -> Result<Generation> {
+        let Some(owner) = owner else { return Ok(Generation::default()) };
         let key = self.owner_key(scope, owner)?;
         match self.backend.read(&key).await.map_err(failed)? {
-            Some(record) => NotBefore::decode(&record.payload).ok_or_else(damaged),
-            None => Ok(NotBefore::default()),
+            Some(record) => Generation::decode(&record.payload).ok_or_else(damaged),
+            None => Ok(Generation::default()),
         }
     }
 
@@ -200,15 +210,15 @@ impl Ledger {
     pub(crate) async fn standing(&self, scope: Option<&Scope>, contents: &Contents) -> Result<Standing> {
         let key = self.session_key(scope, contents.id)?;
         let owner = contents.record.owner.as_ref();
-        let (entry, not_before) = future::try_join(self.entry(&key), self.not_before(scope, owner)).await?;
-        let revoked = not_before.of(contents.id).is_some_and(|before| contents.issued_at <= before);
-        let floor = not_before.floor();
+        let (entry, lives) = future::try_join(self.entry(&key), self.generation_of(scope, owner)).await?;
+        let accepted = lives.accepts(contents);
+        let generation = lives.current;
         Ok(match entry {
             Entry::Ended => Standing::Ended,
-            Entry::Moved(trail) => Standing::Moved { trail, floor: (!revoked).then_some(floor) },
-            _ if revoked => Standing::Ended,
-            Entry::Nothing => Standing::Live(Clearance { floor, note: None }),
-            Entry::Note(note) => Standing::Live(Clearance { floor, note: Some(note) }),
+            Entry::Moved(trail) => Standing::Moved { trail, generation: accepted.then_some(generation) },
+            _ if !accepted => Standing::Ended,
+            Entry::Nothing => Standing::Live(Clearance { generation, note: None }),
+            Entry::Note(note) => Standing::Live(Clearance { generation, note: Some(note) }),
         })
     }
 
@@ -221,18 +231,18 @@ impl Ledger {
         owner: Option<&Owner>,
     ) -> Result<Option<Clearance>> {
         let key = self.session_key(scope, id)?;
-        let (entry, not_before) = future::try_join(self.entry(&key), self.not_before(scope, owner)).await?;
-        let floor = not_before.floor();
+        let (entry, lives) = future::try_join(self.entry(&key), self.generation_of(scope, owner)).await?;
+        let generation = lives.current;
         Ok(match entry {
-            Entry::Nothing => Some(Clearance { floor, note: None }),
-            Entry::Note(note) => Some(Clearance { floor, note: Some(note) }),
+            Entry::Nothing => Some(Clearance { generation, note: None }),
+            Entry::Note(note) => Some(Clearance { generation, note: Some(note) }),
             Entry::Ended | Entry::Moved(_) => None,
         })
     }
 
-    /// When a session that gets that owner now is issued at the earliest.
-    pub(crate) async fn floor(&self, scope: Option<&Scope>, owner: Option<&Owner>) -> Result<Timestamp> {
-        Ok(self.not_before(scope, owner).await?.floor())
+    /// The generation of a session that gets that owner now.
+    pub(crate) async fn generation(&self, scope: Option<&Scope>, owner: Option<&Owner>) -> Result<u64> {
+        Ok(self.generation_of(scope, owner).await?.current)
     }
 
     /// The marker that a rotation left at an id.
@@ -261,7 +271,9 @@ impl Ledger {
                 return Ok(true);
             }
             let now = self.clock.now();
-            let note = Record::new("", now).with_expires_at(end.map(|end| end + self.horizon + SKEW));
+            let note = Record::new(unique(NOTE_FORMAT)?, now)
+                .with_state(State::Moved)
+                .with_expires_at(end.map(|end| end + self.horizon + SKEW));
             if self.put(&key, note, known.map(|note| note.version)).await? {
                 return Ok(true);
             }
@@ -298,18 +310,17 @@ impl Ledger {
             let until = until.map(|until| until + SKEW + SKEW);
             let marker = match trail {
                 Some(trail) => encode_trail(trail),
-                None => Record::new("", now).with_state(State::Ended),
+                None => Record::new(unique(ENDED_FORMAT)?, now).with_state(State::Ended),
             };
-            let version = known.map(|note| note.version);
-            let next = version.map_or_else(|| Version::first(now), |version| version.next(now));
-            if self.put(&key, marker.with_version(next).with_expires_at(until), version).await? {
+            let marker = marker.with_version(Version::first(now)).with_expires_at(until);
+            if self.put(&key, marker, known.map(|note| note.version)).await? {
                 return Ok(true);
             }
         }
         Err(contended())
     }
 
-    /// Ends all sessions of an owner that were issued up to now, but for one. Two calls.
+    /// Ends all sessions that an owner has by now, but for one. Two calls, three from the second time on.
     pub(crate) async fn revoke(
         &self,
         scope: Option<&Scope>,
@@ -320,16 +331,12 @@ impl Ledger {
         for _ in 0..MAX_ATTEMPTS {
             let record = self.backend.read(&key).await.map_err(failed)?;
             let before = match &record {
-                Some(record) => NotBefore::decode(&record.payload).ok_or_else(damaged)?,
-                None => NotBefore::default(),
+                Some(record) => Generation::decode(&record.payload).ok_or_else(damaged)?,
+                None => Generation::default(),
             };
-            let now = self.clock.now();
-            // Ahead of every process's clock; who begins a session afterwards reads it and issues behind it.
-            let all = Some((now + SKEW).max(before.floor()));
-            let next = NotBefore { all, except: except.map(|id| (id, before.of(id))) };
+            let next = Generation { current: random()?, spared: except.map(|id| (id, before.of(id))) };
             let version = record.map(|record| record.version);
-            let mut record = Record::new(next.encode(), now);
-            record.version = version.map_or(record.version, |version| version.next(now));
+            let record = Record::new(next.encode(), self.clock.now()).with_state(State::Moved);
             if self.put(&key, record, version).await? {
                 return Ok(());
             }
@@ -337,17 +344,48 @@ impl Ledger {
         Err(contended())
     }
 
-    /// Writes over that version, or over nothing; `false` when something else is there by now.
+    /// Writes over that version, or over nothing; `false` when something else is there by now. One call, two over a
+    /// version.
+    ///
+    /// What is kept here are markers, which nobody's `remove_all` ends and no count sees; and `Update` goes over live
+    /// records only. `Newer` with the very next version compares as well: of several that write it the first one does,
+    /// and which one that was shows in what is there afterwards.
     async fn put(&self, key: &SessionKey, record: Record, over: Option<Version>) -> Result<bool> {
-        let how = over.map_or_else(Write::create, Write::update);
+        let (record, how) = match over {
+            None => (record, Write::create()),
+            Some(version) => {
+                let next = Version::from_u64(version.as_u64().saturating_add(1));
+                (record.with_version(next), Write::newer())
+            }
+        };
+        let (state, payload) = (record.state, record.payload.clone());
         match self.backend.write(key, record, how).await {
-            Ok(_) => Ok(true),
-            Err(error) => match error.kind() {
-                ErrorKind::AlreadyExists | ErrorKind::Conflict | ErrorKind::Gone => Ok(false),
-                _ => Err(failed(error)),
-            },
+            Ok(_) if over.is_none() => return Ok(true),
+            Ok(_) => {}
+            Err(error) => {
+                return match error.kind() {
+                    ErrorKind::AlreadyExists | ErrorKind::Conflict | ErrorKind::Gone => Ok(false),
+                    _ => Err(failed(error)),
+                };
+            }
         }
+        let there = self.backend.read(key).await.map_err(failed)?;
+        Ok(there.is_some_and(|there| there.state == state && there.payload == payload))
     }
+}
+
+/// A payload that no other process writes.
+fn unique(format: u8) -> Result<Vec<u8>> {
+    let mut bytes = vec![format];
+    bytes.extend(random()?.to_be_bytes());
+    Ok(bytes)
+}
+
+/// From the generator for secrets, and never zero.
+fn random() -> Result<u64> {
+    let (bytes, id) = ([0; 8], SessionKey::generate()?.id());
+    let bytes = id.as_bytes().first_chunk().copied().unwrap_or(bytes);
+    Ok(u64::from_be_bytes(bytes).max(1))
 }
 
 /// Whether an end that is known is not before another. `None` is the end of time.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use cloakroom_core::{Session, SessionBackend};
+use cloakroom_http::Outcome;
 use http::Response;
 use pin_project_lite::pin_project;
 
@@ -18,7 +19,7 @@ pin_project! {
     /// extended.
     pub struct ResponseFuture<F, ResBody, B: SessionBackend> {
         #[pin]
-        inner: F,
+        inner: Option<F>,
         opened: Option<(Session<B>, bool, Arc<Shared>)>,
         closing: Option<Closing<ResBody>>,
     }
@@ -27,11 +28,20 @@ pin_project! {
 impl<F, ResBody, B: SessionBackend> ResponseFuture<F, ResBody, B> {
     /// An outer layer looks after the session.
     pub(crate) fn passing(inner: F) -> Self {
-        Self { inner, opened: None, closing: None }
+        Self { inner: Some(inner), opened: None, closing: None }
+    }
+
+    /// The handler is not asked.
+    pub(crate) fn refused(outcome: Outcome) -> Self
+    where
+        ResBody: Default + Send + 'static,
+    {
+        let response = async { apply(outcome, Response::new(ResBody::default())) };
+        Self { inner: None, opened: None, closing: Some(Box::pin(response)) }
     }
 
     pub(crate) fn new(inner: F, session: Session<B>, presented: bool, shared: Arc<Shared>) -> Self {
-        Self { inner, opened: Some((session, presented, shared)), closing: None }
+        Self { inner: Some(inner), opened: Some((session, presented, shared)), closing: None }
     }
 }
 
@@ -45,8 +55,10 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if this.closing.is_none() {
-            let response = ready!(this.inner.poll(context))?;
+        if this.closing.is_none()
+            && let Some(inner) = this.inner.as_pin_mut()
+        {
+            let response = ready!(inner.poll(context))?;
             let Some((session, presented, shared)) = this.opened.take() else {
                 return Poll::Ready(Ok(response));
             };

@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) request_header: HeaderName,
     degrade: bool,
+    /// The backend as it was given, where a policy put another around it.
+    plain: Option<SharedBackend>,
 }
 
 impl SessionLayer<SharedBackend> {
@@ -76,7 +78,11 @@ impl SessionLayer<SharedBackend> {
     /// layer, choose [`SessionConfig::with_degraded_sessions`] or wrap the backend in a [`StaleBackend`].
     pub fn with_store_down(mut self, policy: StoreDown) -> Self {
         self.set_degrade(policy == StoreDown::Degrade);
+        let shared = Arc::make_mut(&mut self.shared);
+        // The last policy counts.
+        self.backend = shared.plain.take().unwrap_or(self.backend);
         if let StoreDown::StaleReads { capacity, max_age } = policy {
+            shared.plain = Some(self.backend.clone());
             self.backend = StaleBackend::new(self.backend, capacity, max_age).shared();
         }
         self
@@ -94,7 +100,10 @@ impl<B: SessionBackend + Clone> SessionLayer<B> {
     /// Sessions in that backend; handlers write `Session<B>`.
     pub fn typed(backend: B) -> Self {
         let engine = Engine::new(backend.capability());
-        Self { backend, shared: Arc::new(Shared { engine, request_header: COOKIE, degrade: false }) }
+        Self {
+            backend,
+            shared: Arc::new(Shared { engine, request_header: COOKIE, degrade: false, plain: None }),
+        }
     }
 
     /// How sessions behave: timeouts, format, limits, observers.

@@ -70,6 +70,9 @@ where
         if outer.is_some_and(|outer| self.shared.engine.is_place_of(outer)) {
             return ResponseFuture::passing(self.inner.call(request));
         }
+        if let Some(outcome) = self.shared.engine.misfit() {
+            return ResponseFuture::refused(outcome);
+        }
         let lines = request.headers().get_all(&self.shared.request_header).iter().map(HeaderValue::as_bytes);
         let opened = self.shared.engine.open(self.backend.clone(), lines);
         let session: Session<B> = opened.session;

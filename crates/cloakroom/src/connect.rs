@@ -25,6 +25,9 @@ const KNOWN: [(&[&str], &str, bool); 7] = [
 /// | `cookie:?key=…&name=…`, `cookie:?key_file=…`, `cookie:?passphrase=…` | `cookie` | `CookieSessionBackend` |
 /// | `jwt:?key=…&issuer=…&audience=…` | `jwt` | `JwtSessionBackend`, HS256 |
 ///
+/// With the last two, `revocation=` and another of these URLs, percent-encoded, names the store that keeps which sessions
+/// ended: `cookie:?key_file=keys&revocation=sqlite:ended.db`.
+///
 /// ```
 /// use cloakroom::SessionBackendExt;
 ///
@@ -53,9 +56,23 @@ pub async fn connect(url: &str) -> Result<SharedBackend> {
             #[cfg(feature = "file")]
             "file" => Ok(cloakroom_backend_file::FileSessionBackend::connect(url).await?.shared()),
             #[cfg(feature = "cookie")]
-            "cookie" => Ok(cloakroom_backend_cookie::CookieSessionBackend::connect(url).await?.shared()),
+            "cookie" => {
+                let (url, revocation) = client_side(&scheme, rest).await?;
+                let backend = cloakroom_backend_cookie::CookieSessionBackend::connect(&url).await?;
+                Ok(match revocation {
+                    Some(store) => backend.with_revocation(store)?.shared(),
+                    None => backend.shared(),
+                })
+            }
             #[cfg(feature = "jwt")]
-            "jwt" => Ok(cloakroom_backend_jwt::JwtSessionBackend::connect(url).await?.shared()),
+            "jwt" => {
+                let (url, revocation) = client_side(&scheme, rest).await?;
+                let backend = cloakroom_backend_jwt::JwtSessionBackend::connect(&url).await?;
+                Ok(match revocation {
+                    Some(store) => backend.with_revocation(store)?.shared(),
+                    None => backend.shared(),
+                })
+            }
             #[cfg(feature = "database")]
             _ => {
                 let backend = cloakroom_backend_database::DatabaseSessionBackend::connect(url).await?;
@@ -66,6 +83,38 @@ pub async fn connect(url: &str) -> Result<SharedBackend> {
             other => Err(invalid(format!("cloakroom was built without its feature \"{other}\""))),
         },
     }
+}
+
+/// The URL without its parameter `revocation`, and the store which that names.
+#[cfg(any(feature = "cookie", feature = "jwt"))]
+async fn client_side(scheme: &str, rest: &str) -> Result<(String, Option<SharedBackend>)> {
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (mut kept, mut store) = (Vec::new(), None);
+    for parameter in query.split('&') {
+        match parameter.strip_prefix("revocation=") {
+            Some(_) if store.is_some() => return Err(invalid("revocation is given twice".to_owned())),
+            Some(url) => store = Some(Box::pin(connect(&decoded(url)?)).await?),
+            None => kept.push(parameter),
+        }
+    }
+    Ok((format!("{scheme}:{path}?{}", kept.join("&")), store))
+}
+
+/// Without percent signs.
+#[cfg(any(feature = "cookie", feature = "jwt"))]
+fn decoded(value: &str) -> Result<String> {
+    let malformed =
+        || invalid("the URL behind revocation= is not percent-encoded as it should be".to_owned());
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        let mut digit = || u8::try_from(char::from(rest.next()?).to_digit(16)?).ok();
+        bytes.push(match byte {
+            b'%' => digit().zip(digit()).map(|(high, low)| high << 4 | low).ok_or_else(malformed)?,
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| malformed())
 }
 
 fn schemes() -> String {

@@ -27,8 +27,9 @@ fn summed(data: &[u8]) -> Option<Vec<u8>> {
     let mut data = data.to_vec();
     let length = FIXED + usize::from(*data.get(11)?) + usize::from(*data.get(12)?);
     let mut sum = crc32fast::Hasher::new();
+    let names = data.get(FIXED..length)?;
     sum.update(&data[..SUMMED]);
-    sum.update(data.get(FIXED..length)?);
+    sum.update(names);
     let sum = sum.finalize();
     data[SUMMED..SUMMED + 4].copy_from_slice(&sum.to_le_bytes());
     for slot in SLOTS {

@@ -22,7 +22,7 @@ const LARGE_CRATES: [(&str, usize, &str); 3] = [
     ),
     (
         "cloakroom-backend-file",
-        3_000,
+        3_200,
         "locks among processes, crash-safe rotation, an index of owners, damaged files set aside, checks of folders",
     ),
 ];

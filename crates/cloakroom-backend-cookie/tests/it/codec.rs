@@ -14,7 +14,7 @@ fn contents(payload: impl Into<Vec<u8>>) -> Contents {
     let record = Record::new(payload.into(), now)
         .with_owner(Some(Owner::parse("user:42").unwrap()))
         .with_expires_at(Some(now + Duration::from_secs(3600)));
-    Contents { id: SessionId::from_bytes([7; 32]), issued_at: now, record }
+    Contents { id: SessionId::from_bytes([7; 32]), generation: 0, record }
 }
 
 fn scope(name: &str) -> Scope {

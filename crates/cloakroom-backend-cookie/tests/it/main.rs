@@ -8,4 +8,5 @@ mod revocation;
 mod secrecy;
 mod site;
 mod split;
+mod stale;
 mod visit;

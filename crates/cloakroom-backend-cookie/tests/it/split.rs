@@ -1,4 +1,5 @@
-use cloakroom_core::{Session, SessionConfig};
+use cloakroom_backend_cookie::CookieSessionBackend;
+use cloakroom_core::{InMemorySessionBackend, Session};
 use cloakroom_tower::{CookieConfig, SessionLayer};
 
 use crate::site::{Browser, NAME, Site, increment};
@@ -130,17 +131,39 @@ async fn without_split_parts_are_not_looked_at_and_nothing_further_is_sent() {
     assert_eq!((answer.body.as_str(), answer.cookies().len()), ("1", 1));
 }
 
-/// A backend that splits behind a middleware that does not: refused aloud, and the old session stays.
+/// A backend that splits behind a middleware that does not: refused aloud, before anything is rotated.
 #[tokio::test]
 async fn split_of_the_backend_alone_is_refused() {
-    let mut site = Site::split(4);
+    let split = Site::split(4);
     let mut browser = Browser::default();
-    browser.visit(&site, increment).await;
-    let backend = cloakroom_backend_cookie::CookieSessionBackend::new(crate::site::ring(&[1]));
-    let backend = backend.with_clock(site.clock.clock()).with_split(4).unwrap();
-    site.layer =
-        SessionLayer::new(backend).with_config(SessionConfig::default()).with_cookie(CookieConfig::default());
-    let answer = browser.fill(&site, "blob", 7_000).await;
-    assert_eq!((answer.status.as_u16(), answer.cookies().len()), (500, 0));
-    assert_eq!(browser.visits(&site).await, Some(1));
+    browser.visit(&split, increment).await;
+    let ended = InMemorySessionBackend::with_clock(split.clock.clock());
+    let backend = CookieSessionBackend::new(crate::site::ring(&[1])).with_clock(split.clock.clock());
+    let backend = backend.with_split(4).unwrap().with_revocation(ended).unwrap();
+    for cookie in [CookieConfig::default(), CookieConfig::builder().with_split(3).build().unwrap()] {
+        let layer = SessionLayer::new(backend.clone()).with_cookie(cookie);
+        let site = Site { clock: split.clock.clone(), layer };
+        let login = async |session: Session| {
+            session.set("blob", "x".repeat(4_500)).unwrap();
+            session.login("user:1").await.unwrap();
+        };
+        let answer = browser.visit(&site, login).await;
+        assert_eq!((answer.status.as_u16(), answer.cookies().len()), (500, 0));
+    }
+    let cookie = CookieConfig::builder().with_split(4).build().unwrap();
+    let fits = Site { clock: split.clock.clone(), layer: SessionLayer::new(backend).with_cookie(cookie) };
+    assert_eq!(browser.visits(&fits).await, Some(1), "the session is what it was");
+}
+
+/// A neighbour who can set cookies for a longer path puts one part in front of the genuine ones.
+#[tokio::test]
+async fn foreign_part_in_front_leaves_the_session_readable() {
+    let site = Site::split(4);
+    let mut browser = Browser::default();
+    browser.fill(&site, "blob", 7_000).await;
+    for suffix in ["", ".1", ".2", ".3"] {
+        let header = format!("{NAME}{suffix}=evil; {}", browser.header());
+        let show = async |session: Session| session.get::<String>("blob").unwrap().is_some().to_string();
+        assert_eq!(site.send(&header, show).await.body, "true", "{suffix}");
+    }
 }

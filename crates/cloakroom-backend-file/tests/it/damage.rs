@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use cloakroom_backend_file::{Durability, FileSessionBackend};
 use cloakroom_core::{
-    Filter, Owner, Record, Removal, Rotate, SessionBackend, SessionId, SessionKey, Touch, Write,
+    Filter, ManualClock, Owner, Record, Removal, Rotate, SessionBackend, SessionId, SessionKey, Touch, Write,
 };
 
 use crate::place;
@@ -161,7 +162,7 @@ async fn damaged_file_of_any_kind_skipped_and_moved_aside_once() {
 async fn header_alone_answers_count_scan_touch_and_sweep() {
     let store = Store::open().await;
     let (at, record, path) = store.create().await;
-    let end = record.created_at + std::time::Duration::from_secs(60);
+    let end = record.created_at + Duration::from_secs(60);
     let next = record.clone().with_expires_at(Some(end));
     store.backend.write(&at, next.clone(), Write::update(record.version)).await.unwrap();
     let bytes = fs::read(&path).unwrap();
@@ -230,4 +231,78 @@ async fn damaged_files_beyond_a_thousand_the_oldest_go() {
     assert_eq!(store.backend.read(&at).await.unwrap(), None);
     assert_eq!(store.aside(), 1_000);
     assert!(!store.folder.join("damaged/00000000000000-1-0").exists());
+}
+
+/// They may hold what visitors entered.
+#[tokio::test]
+async fn damaged_files_older_than_a_week_swept() {
+    let (clock, folder) = (ManualClock::new(), place::folder());
+    let backend = FileSessionBackend::builder(&folder).with_clock(clock.clock()).open().await.unwrap();
+    let store = Store { folder, backend };
+    for _ in 0..2 {
+        let (at, _, path) = store.create().await;
+        fs::write(path, "cut off").unwrap();
+        assert_eq!(store.backend.read(&at).await.unwrap(), None);
+        clock.advance(Duration::from_secs(3600));
+    }
+    fs::write(store.folder.join("damaged/notes"), "of somebody who looks into it").unwrap();
+    clock.advance(Duration::from_secs(7 * 24 * 3600 - 2 * 3600) - Duration::from_millis(1));
+    assert_eq!((store.backend.sweep(9).await.unwrap(), store.aside()), (0, 3));
+    clock.advance(Duration::from_millis(1));
+    assert_eq!((store.backend.sweep(9).await.unwrap(), store.aside()), (0, 2));
+    clock.advance(Duration::from_secs(3600));
+    assert_eq!((store.backend.sweep(9).await.unwrap(), store.aside()), (0, 1));
+    assert!(store.folder.join("damaged/notes").exists());
+}
+
+/// Makes the header of a session without scope and owner say that its payload has so many bytes.
+fn declare(path: &Path, length: u64) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[16..24].copy_from_slice(&length.to_le_bytes());
+    let crc = crc32fast::hash(&bytes[..140]);
+    bytes[140..144].copy_from_slice(&crc.to_le_bytes());
+    let mut slot = crc32fast::Hasher::new_with_initial(crc);
+    slot.update(&bytes[144..168]);
+    bytes[168..172].copy_from_slice(&slot.finalize().to_le_bytes());
+    fs::write(path, &bytes).unwrap();
+    fs::OpenOptions::new().write(true).open(path).unwrap().set_len(208 + length).unwrap();
+}
+
+fn peak_of_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+#[tokio::test]
+async fn header_that_declares_3_gib_damaged_without_reading_them() {
+    let folder = place::folder();
+    let backend = FileSessionBackend::builder(&folder).with_max_payload(1_000).open().await.unwrap();
+    let store = Store { folder, backend };
+    for operation in 0..2 {
+        let at = key();
+        let record = Record::new("abc", store.backend.clock().now());
+        store.backend.write(&at, record, Write::create()).await.unwrap();
+        let path = path_of(&store.folder, at.id());
+        declare(&path, 3);
+        assert!(store.backend.read(&at).await.unwrap().is_some(), "the header fits");
+        declare(&path, 3 << 30);
+        let before = peak_of_memory();
+        match operation {
+            0 => assert_eq!(store.backend.read(&at).await.unwrap(), None),
+            _ => assert_eq!(store.count().await, 0),
+        }
+        let grown = peak_of_memory().zip(before).map_or(0, |(after, before)| after - before);
+        assert!(grown < 1 << 20, "{grown} kB more");
+        assert_eq!(store.aside(), operation + 1);
+    }
+}
+
+#[tokio::test]
+async fn session_that_an_earlier_setting_let_in_stays_readable() {
+    let store = Store::open().await;
+    let (at, record) = (key(), Record::new(vec![b'x'; 1 << 20], store.backend.clock().now()));
+    store.backend.write(&at, record.clone(), Write::create()).await.unwrap();
+    let stricter = FileSessionBackend::builder(&store.folder).with_max_payload(1_000).open().await.unwrap();
+    assert_eq!(stricter.read(&at).await.unwrap(), Some(record));
 }

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use cloakroom_backend_file::FileSessionBackend;
 use cloakroom_core::{
-    ErrorKind, Filter, Owner, Record, Removal, Rotate, SessionBackend, SessionKey, Touch, Write,
+    ErrorKind, Filter, ManualClock, Owner, Record, Removal, Rotate, SessionBackend, SessionKey, Touch, Write,
 };
 use futures_util::future::join_all;
 
@@ -57,7 +58,11 @@ fn disk_full_error_and_the_old_values_stay() {
 fn child_on_a_disk_that_fills_up() {
     let Some(folder) = child::folder() else { return };
     child::run(async {
-        let backend = FileSessionBackend::open(&folder).await.unwrap();
+        let clock = ManualClock::new();
+        let backend = FileSessionBackend::builder(&folder).with_clock(clock.clock()).open().await.unwrap();
+        let brief = Record::new(vec![b'x'; 50_000], clock.now());
+        let brief = brief.with_expires_at(Some(clock.now() + Duration::from_secs(1)));
+        backend.write(&key(), brief, Write::create()).await.unwrap();
         let mut kept = Vec::new();
         let error = loop {
             let (at, record) = (key(), Record::new(vec![b'x'; 50_000], backend.clock().now()));
@@ -84,8 +89,12 @@ fn child_on_a_disk_that_fills_up() {
         for (at, record) in &kept {
             assert_eq!(backend.read(at).await.unwrap().as_ref(), Some(record));
         }
-        assert_eq!(backend.count(&Filter::everywhere()).await.unwrap(), kept.len() as u64);
-        // Room can be made.
+        assert_eq!(backend.count(&Filter::everywhere()).await.unwrap(), kept.len() as u64 + 1);
+        // Room can be made, by a sweep that finds the mark gone too.
+        fs::remove_file(folder.join("format")).unwrap();
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(backend.sweep(9).await.unwrap(), 1);
+        assert!(fs::read_to_string(folder.join("format")).unwrap().ends_with("format 1\n"));
         for (at, _) in &kept[1..4] {
             assert!(backend.remove(at, Removal::Explicit).await.unwrap());
         }
@@ -140,6 +149,54 @@ fn child_on_a_disk_that_becomes_read_only() {
         remount(&folder, "rw");
         backend.write(&at, next.clone(), Write::update(record.version)).await.unwrap();
         assert_eq!(backend.read(&at).await.unwrap(), Some(next));
+    });
+}
+
+#[test]
+fn disk_failing_for_a_while_unavailable_and_nothing_moved() {
+    if !is_run_on_a_small_disk("fault::child_on_a_disk_that_fails_to_read") {
+        eprintln!("skipped: no right to mount a small file system");
+    }
+}
+
+#[test]
+fn child_on_a_disk_that_fails_to_read() {
+    let Some(folder) = child::folder() else { return };
+    child::run(async {
+        let backend = FileSessionBackend::open(&folder).await.unwrap();
+        let clock = backend.clock().clone();
+        let [bad, good] = [key(), key()];
+        let owner = Owner::parse("user:1").unwrap();
+        let record = Record::new("{}", clock.now()).with_owner(Some(owner.clone()));
+        for at in [&bad, &good] {
+            backend.write(at, record.clone(), Write::create()).await.unwrap();
+        }
+        // Reading where this process has no memory is EIO.
+        let path = crate::damage::path_of(&folder, bad.id());
+        let memory = format!("/proc/{}/mem", std::process::id());
+        let mounted = Command::new("mount").args(["--bind", &memory]).arg(&path).status().unwrap();
+        let is_failing = |error: &std::io::Error| error.raw_os_error() == Some(5);
+        if !mounted.success() || !fs::read(&path).is_err_and(|error| is_failing(&error)) {
+            return eprintln!("skipped: this system fails in another way");
+        }
+        let mine = Filter::unscoped().with_owner(owner);
+        let errors = [
+            backend.read(&bad).await.unwrap_err(),
+            backend.write(&bad, record.clone(), Write::overwrite()).await.unwrap_err(),
+            backend.touch(&bad, Touch::new(record.version, clock.now())).await.unwrap_err(),
+            backend.remove(&bad, Removal::Explicit).await.unwrap_err(),
+            backend.count(&mine).await.unwrap_err(),
+            backend.remove_all(&mine, Removal::Revoked).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        }
+        assert_eq!(backend.sweep(9).await.unwrap(), 0, "the others are swept");
+        assert_eq!(backend.read(&good).await.unwrap().as_ref(), Some(&record));
+        assert!(Command::new("umount").arg(&path).status().unwrap().success());
+        assert_eq!(backend.read(&bad).await.unwrap().as_ref(), Some(&record));
+        assert_eq!(backend.statistics().set_aside, 0);
+        assert_eq!(backend.remove_all(&mine, Removal::Revoked).await.unwrap(), 2);
     });
 }
 

@@ -1,4 +1,4 @@
-//! Which folders are taken, and how they are kept (ST-25).
+//! Which folders are taken, and how they are kept.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};

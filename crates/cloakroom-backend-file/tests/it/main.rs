@@ -4,10 +4,12 @@
 mod child;
 mod conformance;
 mod damage;
+mod exchange;
 mod fault;
 mod folder;
 mod kill;
 mod place;
 mod rotation;
 mod shared;
+mod tidied;
 mod walk;

@@ -287,7 +287,7 @@ proptest! {
         let sub = serde_json::to_string(&sub).unwrap();
         let id = "A".repeat(43);
         let claims = format!(
-            "{{\"iss\":\"fuzz\",\"sub\":{sub},\"sid\":\"{id}\",\"cloakroom\":{{\"v\":{version},\"i\":{time},\
+            "{{\"iss\":\"fuzz\",\"sub\":{sub},\"sid\":\"{id}\",\"cloakroom\":{{\"v\":{version},\"g\":{version},\
              \"c\":{time},\"a\":{time},\"e\":{time}}},\"data\":{data}}}"
         );
         cloakroom_backend_jwt::fuzz_open(claims.as_bytes());

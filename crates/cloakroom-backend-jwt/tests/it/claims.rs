@@ -40,7 +40,6 @@ async fn claims_are_those_that_are_documented() {
         "sid": &*key.id().as_text(),
         "cloakroom": {
             "v": (1_u64 << 63) - 1,
-            "i": 1_767_225_600_123_i64,
             "c": 1_767_225_600_123_i64,
             "a": 1_767_225_600_123_i64,
             "e": 1_767_229_200_999_i64,
@@ -58,7 +57,7 @@ async fn claims_are_those_that_are_documented() {
     assert_eq!(claims(&create(&two, &bare).await)["aud"], json!(["shop", "till"]));
 }
 
-/// CV-47: no leeway unless it is asked for, and none beyond it.
+/// ST-77: no leeway unless it is asked for, and none beyond it.
 #[tokio::test]
 async fn end_to_the_millisecond_with_leeway_and_without() {
     let clock = ManualClock::new();

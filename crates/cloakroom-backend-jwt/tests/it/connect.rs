@@ -70,7 +70,7 @@ async fn connect_refuses_the_rest_and_shows_nothing_of_it() {
     }
 }
 
-/// ST-21: no key, token or payload in any Debug, Display or error.
+/// CV-32: no key, token or payload in any Debug, Display or error.
 #[tokio::test]
 async fn debug_and_errors_show_no_key_token_or_payload() {
     let clock = ManualClock::new();

@@ -114,14 +114,32 @@ fn marks_beyond_the_split_are_text() {
 #[test]
 fn parts_of_several_cookies_of_one_name_pair_up_in_order() {
     let keys = |header| found(4, header).0;
-    assert_eq!(keys("__Host-id=2~a; __Host-id=2~c; __Host-id.1=b; __Host-id.1=d"), ["ab", "cd"]);
-    assert_eq!(keys("__Host-id=2~a; __Host-id.1=b; __Host-id=2~c; __Host-id.1=d"), ["ab", "cd"]);
+    assert_eq!(keys("__Host-id=2~a; __Host-id=2~c; __Host-id.1=b; __Host-id.1=d"), ["ab", "cd", "ad"]);
+    assert_eq!(keys("__Host-id=2~a; __Host-id.1=b; __Host-id=2~c; __Host-id.1=d"), ["ab", "cd", "ad"]);
     assert_eq!(keys("__Host-id=x; __Host-id=2~a; __Host-id.1=b"), ["x", "ab"]);
     assert_eq!(
         keys("__Host-id=2~a; __Host-id=3~c; __Host-id.1=b; __Host-id.1=d; __Host-id.2=e"),
-        ["ab", "cde"]
+        ["ab", "cde", "ad"]
     );
     assert_eq!(keys("__Host-id=2~a; __Host-id=2~c; __Host-id.1=b"), ["ab", "cb"]);
+}
+
+/// One part that somebody set for a longer path comes first and makes the order wrong for all.
+#[test]
+fn foreign_part_of_a_longer_path_leaves_the_key_readable() {
+    for (foreign, genuine) in [
+        ("__Host-id.1=evil", "__Host-id=3~a; __Host-id.1=b; __Host-id.2=c"),
+        ("__Host-id.2=evil", "__Host-id=3~a; __Host-id.1=b; __Host-id.2=c"),
+        ("__Host-id=evil", "__Host-id=3~a; __Host-id.1=b; __Host-id.2=c"),
+        (
+            "__Host-id.1=evil; __Host-id.1=worse; __Host-id.2=evil",
+            "__Host-id=3~a; __Host-id.1=b; __Host-id.2=c",
+        ),
+    ] {
+        let (keys, _) = found(4, &format!("{foreign}; {genuine}"));
+        assert!(keys.len() <= 4 && keys.iter().any(|key| key == "abc"), "{foreign}: {keys:?}");
+        assert_eq!(found(4, &format!("{genuine}; {foreign}")).0[0], "abc", "{foreign} behind it");
+    }
 }
 
 #[test]

@@ -180,7 +180,7 @@ async fn debug_of_everything_shows_no_text() {
     let kept = record(&clock, "a payload").with_owner(Some(Owner::parse("user:42").unwrap()));
     let key = backend.write(&SessionKey::generate().unwrap(), kept.clone(), Write::create()).await.unwrap();
     let contents =
-        cloakroom_seal::Contents { id: SessionId::from_bytes([7; 32]), issued_at: clock.now(), record: kept };
+        cloakroom_seal::Contents { id: SessionId::from_bytes([7; 32]), generation: 0, record: kept };
     let all = format!("{key:?} {key} {contents:?}");
     for secret in [key.expose(), "a payload", "user:42"] {
         assert!(!all.contains(secret), "{all}");

@@ -44,14 +44,13 @@ impl Codec for Signed {
     }
 
     fn seal(&self, scope: Option<&Scope>, contents: &Contents) -> Result<Box<str>> {
-        let Contents { id, issued_at, record } = contents;
+        let Contents { id, generation, record } = contents;
         let mut body = id.as_bytes().to_vec();
         body.push(record.state.code());
         body.extend(record.version.as_u64().to_be_bytes());
         let end = record.expires_at.map_or(i64::MIN, Timestamp::as_millis);
-        for time in
-            [issued_at.as_millis(), record.created_at.as_millis(), record.accessed_at.as_millis(), end]
-        {
+        body.extend(generation.to_be_bytes());
+        for time in [record.created_at.as_millis(), record.accessed_at.as_millis(), end] {
             body.extend(time.to_be_bytes());
         }
         let owner = record.owner.as_ref().map_or("", Owner::as_str);
@@ -75,14 +74,15 @@ impl Codec for Signed {
         let body = Base64UrlUnpadded::decode_vec(body).ok()?;
         let (id, rest) = body.split_first_chunk::<32>()?;
         let (&[state], rest) = rest.split_first_chunk::<1>()?;
-        let (version, mut rest) = rest.split_first_chunk::<8>()?;
-        let mut times = [0; 4];
+        let (version, rest) = rest.split_first_chunk::<8>()?;
+        let (generation, mut rest) = rest.split_first_chunk::<8>()?;
+        let mut times = [0; 3];
         for time in &mut times {
             let (bytes, left) = rest.split_first_chunk::<8>()?;
             *time = i64::from_be_bytes(*bytes);
             rest = left;
         }
-        let [issued, created, accessed, end] = times.map(Timestamp::from_millis);
+        let [created, accessed, end] = times.map(Timestamp::from_millis);
         let (&[length], rest) = rest.split_first_chunk::<1>()?;
         let (owner, payload) = rest.split_at_checked(length.into())?;
         let record = Record::new(payload.to_vec(), created)
@@ -91,6 +91,7 @@ impl Codec for Signed {
             .with_owner(Owner::parse(std::str::from_utf8(owner).ok()?).ok())
             .with_accessed_at(accessed)
             .with_expires_at(Some(end).filter(|end| end.as_millis() != i64::MIN));
-        Some(Contents { id: SessionId::from_bytes(*id), issued_at: issued, record })
+        let generation = u64::from_be_bytes(*generation);
+        Some(Contents { id: SessionId::from_bytes(*id), generation, record })
     }
 }

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cloakroom_core::{
     ErrorKind, Filter, Limits, Record, Removal, Rotate, SessionBackend, SessionKey, Touch, Version, Write,
@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 
 use crate::race::{rounds, together};
 use crate::subject::{HOUR, SECOND, Subject, fresh_key, owner};
+use crate::suite::full;
 
 /// How one of several rivals fared.
 fn outcome<T>(result: cloakroom_core::Result<T>) -> Option<ErrorKind> {
@@ -261,10 +262,15 @@ pub async fn race_read_against_updates_whole_records(subject: &Subject) {
     let mut record = subject.record("");
     record.payload = text(record.version).into();
     let key = subject.create(&record).await;
-    let done = Arc::new(AtomicBool::new(false));
+    let (done, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let (writing, written, stop) = (subject.clone(), key.clone(), Arc::clone(&done));
+    let (looked, enough) = (Arc::clone(&reads), if full() { 2_000 } else { 200 });
     let writer = async move {
-        for round in rounds(200) {
+        // On a busy machine the reader may come late.
+        for round in rounds(20_000) {
+            if round >= enough && looked.load(Ordering::SeqCst) >= enough {
+                break;
+            }
             let mut next = writing.revise(&record, "");
             next.payload = text(next.version).into();
             next.owner = (round % 2 == 0).then(|| owner(&format!("user:{}", next.version.as_u64())));
@@ -284,6 +290,7 @@ pub async fn race_read_against_updates_whole_records(subject: &Subject) {
             assert!(by.is_none_or(|by| by == format!("user:{}", read.version.as_u64())), "another's owner");
             assert!(read.version >= last, "a reader went back in time");
             last = read.version;
+            reads.fetch_add(1, Ordering::SeqCst);
             tokio::task::yield_now().await;
         }
     };

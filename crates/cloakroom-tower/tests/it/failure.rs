@@ -266,6 +266,18 @@ async fn store_that_is_down_with_stale_reads_serves_what_was_read_and_refuses_ch
     assert_eq!(browser.user().await, Some(1));
 }
 
+#[tokio::test]
+async fn store_that_is_down_is_served_by_the_last_policy_alone() {
+    let stale = StoreDown::StaleReads { capacity: 100, max_age: Duration::from_secs(60) };
+    let site = Site::with(SessionConfig::default(), |layer| {
+        layer.with_store_down(stale).with_store_down(stale).with_store_down(StoreDown::Refuse)
+    });
+    let mut browser = site.visitor().await;
+    assert_eq!(browser.user().await, Some(1));
+    site.store().disconnect();
+    assert!(is_unavailable(&browser.visit(async |session: Session| session.len().to_string()).await));
+}
+
 // CV-39: damage, or a format of the future, is an empty session under a new key and an event, never a 500.
 #[tokio::test]
 async fn payload_that_cannot_be_read_gives_an_empty_session_under_a_new_key() {

@@ -133,7 +133,18 @@ async fn connect_to_client_side_sessions_opens_what_the_same_key_sealed() {
         assert_eq!(again.get::<String>("user").unwrap().as_deref(), Some("ada"));
         let foreign = Session::from_key(connect(OTHER).await, &value).await.unwrap();
         assert!(foreign.is_empty());
-        let message = message(&format!("{scheme}:?key=hunter2")).await;
-        assert!(!message.contains("hunter2"), "{message}");
+        let revocable = format!("{scheme}:?key={KEY}&revocation=memory%3A");
+        let session = Session::new(cloakroom::connect(&revocable).await.unwrap());
+        session.set("user", "ada").unwrap();
+        session.save().await.unwrap();
+        let copy = session.key().unwrap().expose().to_owned();
+        session.flush().await.unwrap();
+        let again = Session::from_key(session.backend().clone(), &copy).await.unwrap();
+        assert!(again.is_empty(), "{scheme}: the copy is refused after the logout");
+        for parameters in ["hunter2", &format!("{KEY}&revocation=hunter2:"), &format!("{KEY}&revocation=%hu")]
+        {
+            let message = message(&format!("{scheme}:?key={parameters}")).await;
+            assert!(!message.contains("hunter2") && !message.contains(KEY), "{message}");
+        }
     }
 }

@@ -57,7 +57,8 @@ fn visit_on_backends_without_a_server_survives_a_crash() {
     let folder = folder();
     let key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
     let (cookie, jwt) = (format!("cookie:?key={key}"), format!("jwt:?key={key}"));
-    for backend in ["file:sessions", &cookie, &jwt] {
+    let revocable = format!("{cookie}&revocation=file%3Aended");
+    for backend in ["file:sessions", &cookie, &jwt, &revocable] {
         let arguments = ["--backend", backend];
         let shop = Program::start(folder.path(), &arguments);
         assert!(!shop.said.contains(key), "{}", shop.said);
@@ -77,8 +78,11 @@ fn visit_on_backends_without_a_server_survives_a_crash() {
         let listed = page.has("This device");
         assert!(listed == (backend == "file:sessions") && page.status == 200, "{backend}");
         assert!(listed || page.has("kept by your browser alone"));
+        let mut copy = browser.clone();
         assert!(browser.post("/sign-out", "").has("for the first time"));
         assert!(!browser.get("/").has("Ada"));
+        let refused = listed || backend == revocable;
+        assert_eq!(copy.get("/").has("Ada"), !refused, "a copy of the cookie from before, {backend}");
     }
 }
 
