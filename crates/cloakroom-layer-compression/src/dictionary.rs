@@ -23,7 +23,7 @@ const SIZES: std::ops::RangeInclusive<usize> = 256..=1 << 20;
 /// use cloakroom_layer_compression::{CompressedSessionBackend, ZstdCompressor, ZstdDictionary};
 ///
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// # let session = |n: u32| format!(r#"{{"user":{n},"theme":"dark","cart":[{n},{}],"locale":"en-GB"}}"#, n * 7);
+/// # let session = |n: u32| format!(r#"{{"user":{n},"theme":"dark","cart":[{n},{}],"locale":"en-GB","editor":"vim","zone":"Europe/London"}}"#, n * 7);
 /// # let store = InMemorySessionBackend::new();
 /// # for n in 0..500 {
 /// #     let record = Record::new(session(n), store.clock().now());
