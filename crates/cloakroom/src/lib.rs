@@ -28,6 +28,18 @@ pub use cloakroom_backend_jwt::{self as jwt, JwtKey, JwtSessionBackend};
 #[cfg(feature = "encryption")]
 pub use cloakroom_layer_encryption::{self as encryption, EncryptedSessionBackend, EncryptionLayer};
 
+#[cfg(feature = "compression")]
+pub use cloakroom_layer_compression::{self as compression, CompressedSessionBackend, CompressionLayer};
+
+#[cfg(feature = "compression-zstd")]
+pub use cloakroom_layer_compression::{ZstdCompressor, ZstdDictionary};
+
+#[cfg(feature = "compression-gzip")]
+pub use cloakroom_layer_compression::GzipCompressor;
+
+#[cfg(feature = "compression-brotli")]
+pub use cloakroom_layer_compression::BrotliCompressor;
+
 /// What most applications import.
 ///
 /// ```
@@ -59,4 +71,7 @@ pub mod prelude {
 
     #[cfg(feature = "encryption")]
     pub use cloakroom_layer_encryption::{EncryptedSessionBackend, EncryptionLayer};
+
+    #[cfg(feature = "compression")]
+    pub use cloakroom_layer_compression::{CompressedSessionBackend, CompressionLayer};
 }

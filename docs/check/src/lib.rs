@@ -23,6 +23,7 @@ chapters! {
     backend_cookie = "../../src/backend-cookie.md",
     backend_jwt = "../../src/backend-jwt.md",
     encryption = "../../src/encryption.md",
+    compression = "../../src/compression.md",
     formats = "../../src/formats.md",
     queries = "../../src/queries.md",
     observers = "../../src/observers.md",

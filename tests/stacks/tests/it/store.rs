@@ -1,0 +1,83 @@
+//! Stores for tests: each a key space of its own.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use cloakroom_backend_database::{DatabaseBuilder, DatabaseSessionBackend};
+use cloakroom_backend_file::{Durability, FileSessionBackend};
+use cloakroom_core::Clock;
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+const PREFIX: &str = "cloakroom_stack_test_";
+
+fn next() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A path where nothing is yet, in a folder that goes with the process.
+pub(crate) fn path() -> PathBuf {
+    static FOLDER: OnceLock<TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| tempfile::tempdir().expect("a folder"));
+    folder.path().join(next().to_string())
+}
+
+pub(crate) async fn sqlite(clock: Clock) -> DatabaseSessionBackend {
+    database(&format!("sqlite:{}.db", path().display()), clock).await
+}
+
+pub(crate) async fn file(clock: Clock) -> FileSessionBackend {
+    file_in(path(), clock).await
+}
+
+pub(crate) async fn file_in(folder: PathBuf, clock: Clock) -> FileSessionBackend {
+    let builder = FileSessionBackend::builder(folder).with_clock(clock).with_durability(Durability::None);
+    builder.open().await.expect("a backend")
+}
+
+/// A table of its own on PostgreSQL; `None` where there is none.
+pub(crate) async fn postgres(clock: Clock) -> Option<DatabaseSessionBackend> {
+    Some(database(&postgres_url().await?, clock).await)
+}
+
+pub(crate) async fn database(url: &str, clock: Clock) -> DatabaseSessionBackend {
+    let table = format!("session_{}", next());
+    let builder: DatabaseBuilder = DatabaseSessionBackend::builder(url).with_table(table).with_clock(clock);
+    let backend = builder.connect().await.expect("a database");
+    backend.migrate().await.expect("tables");
+    backend
+}
+
+/// With this process's own schema first in the search path. Schemas of processes that are over are dropped.
+async fn postgres_url() -> Option<String> {
+    use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+    static READY: OnceCell<()> = OnceCell::const_new();
+    let url = cloakroom_testkit::service("postgres")?;
+    let own = format!("{PREFIX}{}", std::process::id());
+    let create = || async {
+        let mut server = PgConnection::connect(&url).await.expect("PostgreSQL");
+        let names: Vec<String> = sqlx::query_scalar("SELECT nspname::text FROM pg_namespace")
+            .fetch_all(&mut server)
+            .await
+            .expect("schemas");
+        for old in names.iter().filter(|name| is_stale(name)) {
+            let drop = AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {old} CASCADE"));
+            let _ = sqlx::raw_sql(drop).execute(&mut server).await;
+        }
+        let create = AssertSqlSafe(format!("CREATE SCHEMA {own}"));
+        sqlx::raw_sql(create).execute(&mut server).await.expect("a schema");
+        server.close().await.expect("an end");
+    };
+    READY.get_or_init(create).await;
+    Some(format!("{url}?options[search_path]={own}"))
+}
+
+/// One that had our number included.
+fn is_stale(schema: &str) -> bool {
+    let process = schema.strip_prefix(PREFIX).and_then(|process| process.parse::<u32>().ok());
+    let over = |process| !std::path::Path::new(&format!("/proc/{process}")).exists();
+    process.is_some_and(|process| process == std::process::id() || over(process))
+}
