@@ -6,7 +6,9 @@ mod client;
 mod codec;
 #[cfg(feature = "envelope")]
 mod envelope;
+mod generation;
 mod life;
+mod logout;
 mod revocation;
 
 use cloakroom_core::{InMemorySessionBackend, SharedBackend};

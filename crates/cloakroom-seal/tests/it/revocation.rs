@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cloakroom_core::{
     Capability, ErrorKind, Filter, InMemorySessionBackend, ManualClock, Owner, Record, Removal, Rotate,
-    Scope, Session, SessionBackend, SessionKey, Touch, Write,
+    Scope, SessionBackend, SessionKey, Touch, Write,
 };
 use cloakroom_seal::{ClientSideBackend, Revocation};
 use cloakroom_testkit::{Calls, Fault, Faulty, Operation, Spy};
@@ -16,16 +16,16 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const MINUTE: Duration = Duration::from_secs(60);
 
-type Kept = Spy<Faulty<InMemorySessionBackend>>;
+pub(crate) type Kept = Spy<Faulty<InMemorySessionBackend>>;
 
-struct Stage {
-    clock: ManualClock,
-    kept: Kept,
+pub(crate) struct Stage {
+    pub(crate) clock: ManualClock,
+    pub(crate) kept: Kept,
     faults: Faulty<InMemorySessionBackend>,
-    backend: ClientSideBackend<Signed>,
+    pub(crate) backend: ClientSideBackend<Signed>,
 }
 
-fn stage() -> Stage {
+pub(crate) fn stage() -> Stage {
     let clock = ManualClock::new();
     let faults = Faulty::new(InMemorySessionBackend::with_clock(clock.clock()));
     let kept = Spy::new(faults.clone());
@@ -33,40 +33,40 @@ fn stage() -> Stage {
     Stage { clock, kept, faults, backend }
 }
 
-fn owner(name: &str) -> Owner {
+pub(crate) fn owner(name: &str) -> Owner {
     Owner::parse(name).unwrap()
 }
 
 impl Stage {
-    fn owned(&self) -> Record {
+    pub(crate) fn owned(&self) -> Record {
         record(&self.clock, "{}").with_owner(Some(owner("user:1")))
     }
 
-    async fn create(&self, record: &Record) -> SessionKey {
+    pub(crate) async fn create(&self, record: &Record) -> SessionKey {
         let secret = SessionKey::generate().unwrap();
         self.backend.write(&secret, record.clone(), Write::create()).await.unwrap()
     }
 
-    async fn update(&self, key: &SessionKey, before: &Record, after: Record) -> SessionKey {
+    pub(crate) async fn update(&self, key: &SessionKey, before: &Record, after: Record) -> SessionKey {
         self.backend.write(key, after, Write::update(before.version)).await.unwrap()
     }
 
-    async fn lives(&self, key: &SessionKey) -> bool {
+    pub(crate) async fn lives(&self, key: &SessionKey) -> bool {
         self.backend.read(key).await.unwrap().is_some_and(|record| record.is_live())
     }
 
-    async fn remove(&self, key: &SessionKey) -> bool {
+    pub(crate) async fn remove(&self, key: &SessionKey) -> bool {
         self.backend.remove(key, Removal::Flushed).await.unwrap()
     }
 
-    async fn revoke(&self, except: Option<&SessionKey>) -> u64 {
+    pub(crate) async fn revoke(&self, except: Option<&SessionKey>) -> u64 {
         let mut filter = Filter::unscoped().with_owner(owner("user:1"));
         filter.except = except.map(SessionKey::id);
         self.backend.remove_all(&filter, Removal::Revoked).await.unwrap()
     }
 
     /// How many records are kept, but for the expired.
-    async fn kept(&self) -> u64 {
+    pub(crate) async fn kept(&self) -> u64 {
         self.kept.sweep(1_000).await.unwrap();
         self.faults.inner().statistics().stored
     }
@@ -545,148 +545,4 @@ fn revocation_takes_only_what_can_keep_it() {
     assert!(backend(&clock).capability() == Capability::sealed(6_000, 3_000));
     let settings = Revocation::new(InMemorySessionBackend::with_clock(clock.clock())).with_horizon(HOUR);
     assert!(backend(&clock).with_revocation(settings).is_ok());
-}
-
-/// Somebody who stole the cookie and kept it fresh is out, too, when its owner signs out with the stale one.
-#[tokio::test]
-async fn removed_by_a_text_that_is_over_newer_one_ends_too() {
-    let stage = stage();
-    for way in ["remove", "tombstone", "newer tombstone", "moved", "logout"] {
-        for owner in [None, Some(owner("user:1"))] {
-            let kept = record(&stage.clock, "{}").with_owner(owner);
-            let old = stage.create(&kept).await;
-            stage.clock.advance(MINUTE * 50);
-            let touch = Touch::new(kept.version, stage.clock.now() + HOUR);
-            let newer = stage.backend.touch(&old, touch).await.unwrap().unwrap();
-            stage.clock.advance(MINUTE * 20);
-            assert!(!stage.lives(&old).await && stage.lives(&newer).await);
-            let old = SessionKey::parse(old.expose(), &stage.backend.capability()).unwrap();
-            let (now, end) = (stage.clock.now(), stage.clock.now() + HOUR);
-            let tombstone = Record::ended(now, end);
-            match way {
-                "remove" => assert!(!stage.remove(&old).await, "what was shown was over"),
-                "tombstone" => {
-                    stage.backend.write(&old, tombstone, Write::overwrite()).await.unwrap();
-                }
-                "newer tombstone" => {
-                    stage.backend.write(&old, tombstone, Write::newer()).await.unwrap();
-                }
-                "moved" => {
-                    let moved = Record::moved(SessionKey::generate().unwrap().id(), now, end);
-                    stage.backend.write(&old, moved, Write::overwrite()).await.unwrap();
-                }
-                _ => {
-                    let session = Session::from_key(stage.backend.clone(), old.expose()).await.unwrap();
-                    assert!(session.is_empty());
-                    session.flush().await.unwrap();
-                }
-            }
-            assert!(!stage.lives(&newer).await, "{way}");
-            stage.clock.advance(MINUTE * 35);
-            stage.kept.sweep(1_000).await.unwrap();
-            assert!(!stage.lives(&newer).await, "{way}, just before its end");
-        }
-    }
-}
-
-/// A session that changed hands ends with all its texts, also those of the owner whose sessions were not revoked.
-#[tokio::test]
-async fn removed_by_a_revoked_text_newer_one_of_another_owner_ends_too() {
-    let stage = stage();
-    let kept = stage.owned();
-    let old = stage.create(&kept).await;
-    let given = next(&stage.clock, &kept, "x").with_owner(Some(owner("user:2")));
-    let newer = stage.update(&old, &kept, given).await;
-    stage.revoke(None).await;
-    assert!(!stage.lives(&old).await && stage.lives(&newer).await);
-    assert!(!stage.remove(&old).await);
-    assert!(!stage.lives(&newer).await);
-}
-
-#[tokio::test]
-async fn burial_of_a_text_that_nobody_sealed_is_refused() {
-    let stage = stage();
-    let foreign = SessionKey::parse("no-text-of-ours", &stage.backend.capability()).unwrap();
-    let tombstone = Record::ended(stage.clock.now(), stage.clock.now() + HOUR);
-    let modes = [Write::create(), Write::overwrite(), Write::newer(), Write::update(tombstone.version)];
-    for how in modes {
-        assert_eq!(kind(stage.backend.write(&foreign, tombstone.clone(), how).await), ErrorKind::Gone);
-    }
-    assert_eq!(stage.kept().await, 0);
-}
-
-/// No clock takes part in a revocation: neither one that is set back nor two that differ save a session from it.
-#[tokio::test]
-async fn revoked_owner_whatever_the_clocks_say_all_before_refused_and_all_after_live() {
-    for apart in [MINUTE * 6, DAY] {
-        let stage = stage();
-        let owned = || stage.owned().with_expires_at(Some(stage.clock.now() + DAY * 7));
-        let before = stage.create(&owned()).await;
-        let spared = stage.create(&owned()).await;
-        stage.clock.step_back(apart);
-        stage.revoke(Some(&spared)).await;
-        let after = stage.create(&owned()).await;
-        for _ in 0..2 {
-            assert!(!stage.lives(&before).await, "{apart:?}");
-            assert!(stage.lives(&after).await && stage.lives(&spared).await, "{apart:?}");
-            stage.clock.advance(apart);
-        }
-
-        let behind = ManualClock::new();
-        behind.set(stage.clock.now() - apart);
-        let revoker = backend(&behind).with_revocation(stage.kept.clone()).unwrap();
-        let filter = Filter::unscoped().with_owner(owner("user:1"));
-        let ahead = stage.create(&owned()).await;
-        revoker.remove_all(&filter, Removal::Revoked).await.unwrap();
-        for key in [&after, &spared, &ahead] {
-            assert!(!stage.lives(key).await, "{apart:?}");
-        }
-        let kept = owned();
-        let behind = revoker.write(&SessionKey::generate().unwrap(), kept, Write::create()).await.unwrap();
-        assert!(stage.lives(&behind).await, "begun afterwards by the clock that is behind");
-    }
-}
-
-/// Of revocations at once that each spare another session, the last spares one at most, and the others end it.
-#[tokio::test]
-async fn revocations_of_others_at_once_at_most_one_survives() {
-    let stage = stage();
-    for round in 0..30 {
-        if round % 2 == 0 {
-            stage.revoke(None).await;
-        }
-        let mut keys = Vec::new();
-        for _ in 0..4 {
-            keys.push(stage.create(&stage.owned()).await);
-        }
-        futures_util::future::join_all(keys.iter().map(|key| stage.revoke(Some(key)))).await;
-        let mut lives = 0;
-        for key in &keys {
-            lives += u32::from(stage.lives(key).await);
-        }
-        assert!(lives <= 1, "{lives}");
-    }
-}
-
-/// An operator who ends every session of the backend that keeps the revocations ends none of them.
-#[tokio::test]
-async fn kept_is_no_session_to_its_own_backend() {
-    let stage = stage();
-    let revoked = stage.create(&stage.owned()).await;
-    stage.revoke(None).await;
-    let long = record(&stage.clock, "{}").with_expires_at(Some(stage.clock.now() + DAY * 30));
-    let old = stage.create(&long).await;
-    let short = next(&stage.clock, &long, "x").with_expires_at(Some(stage.clock.now() + HOUR));
-    let short = stage.update(&old, &long, short).await;
-    let everything = Filter::everywhere();
-    assert_eq!(stage.kept.count(&everything).await.unwrap(), 0);
-    assert!(stage.kept.scan(&everything, None, 10).await.unwrap().entries.is_empty());
-    assert_eq!(stage.kept.remove_all(&everything, Removal::Revoked).await.unwrap(), 0);
-    assert!(!stage.lives(&revoked).await);
-    // The note is still there: the marker lasts as long as the longest text.
-    assert!(stage.remove(&short).await);
-    assert_eq!(stage.kept.remove_all(&everything, Removal::Revoked).await.unwrap(), 0);
-    stage.clock.advance(DAY * 29);
-    stage.kept.sweep(100).await.unwrap();
-    assert!(!stage.lives(&old).await && !stage.lives(&revoked).await);
 }
