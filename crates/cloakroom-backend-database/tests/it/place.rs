@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use cloakroom_backend_database::{DatabaseBuilder, DatabaseSessionBackend};
 use cloakroom_core::Clock;
@@ -101,7 +102,8 @@ pub(crate) async fn urls() -> Vec<(&'static str, String)> {
 
 /// The settings for a table of its own.
 pub(crate) fn builder(url: &str) -> DatabaseBuilder {
-    DatabaseSessionBackend::builder(url).with_table(table())
+    // Hundreds of tests share two cores and one server.
+    DatabaseSessionBackend::builder(url).with_table(table()).with_timeout(Duration::from_secs(30))
 }
 
 /// A backend with its tables.

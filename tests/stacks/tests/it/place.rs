@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use cloakroom_backend_cookie::{CookieSessionBackend, KeyRing, SealKey};
 use cloakroom_backend_database::DatabaseSessionBackend;
@@ -50,7 +51,9 @@ pub(crate) fn cookie(clock: Clock) -> CookieSessionBackend {
 
 /// A table of its own.
 async fn database(url: &str, clock: Clock) -> DatabaseSessionBackend {
-    let builder = DatabaseSessionBackend::builder(url).with_table(format!("session_{}", next()));
+    let builder = DatabaseSessionBackend::builder(url)
+        .with_table(format!("session_{}", next()))
+        .with_timeout(Duration::from_secs(30));
     let backend = builder.with_clock(clock).connect().await.expect("a connection");
     backend.migrate().await.expect("tables");
     backend

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use cloakroom_backend_database::{DatabaseBuilder, DatabaseSessionBackend};
 use cloakroom_backend_file::{Durability, FileSessionBackend};
@@ -44,7 +45,10 @@ pub(crate) async fn postgres(clock: Clock) -> Option<DatabaseSessionBackend> {
 
 pub(crate) async fn database(url: &str, clock: Clock) -> DatabaseSessionBackend {
     let table = format!("session_{}", next());
-    let builder: DatabaseBuilder = DatabaseSessionBackend::builder(url).with_table(table).with_clock(clock);
+    let builder: DatabaseBuilder = DatabaseSessionBackend::builder(url)
+        .with_table(table)
+        .with_clock(clock)
+        .with_timeout(Duration::from_secs(30));
     let backend = builder.connect().await.expect("a database");
     backend.migrate().await.expect("tables");
     backend
