@@ -15,7 +15,7 @@ pub(super) fn check(tree: &Tree) -> Vec<String> {
 
 fn check_file(path: &str, source: &Source<'_>) -> Vec<String> {
     let mut problems = Vec::new();
-    for (index, (library, test)) in source.library.iter().zip(&source.test).enumerate() {
+    for (index, (library, test)) in source.shipped.iter().zip(&source.test).enumerate() {
         let mut report = |what: &str| problems.push(format!("{path}:{}: {what}", index + 1));
         for word in UNFINISHED.iter().filter(|word| has_word(library, word) || has_word(test, word)) {
             report(&format!("`{word}` is never allowed"));

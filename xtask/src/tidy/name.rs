@@ -10,7 +10,7 @@ pub(super) fn check(tree: &Tree) -> Vec<String> {
         .map(|(path, _)| format!("{path}: a banned name"));
     let modules = tree.rust().flat_map(|(path, source)| {
         let code: Vec<String> =
-            source.library.iter().chain(&source.test).filter_map(|line| inline_module(line)).collect();
+            source.shipped.iter().chain(&source.test).filter_map(|line| inline_module(line)).collect();
         code.into_iter().map(move |name| format!("{path}: a module named {name}"))
     });
     files.chain(modules).collect()

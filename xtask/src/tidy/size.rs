@@ -79,7 +79,7 @@ fn check_crates(tree: &Tree, excused: &[(&str, usize, &str)]) -> Vec<String> {
 fn length(tree: &Tree, folder: &str) -> usize {
     let source = format!("{folder}/src/");
     let files = tree.rust().filter(|(path, _)| path.starts_with(&source) && !is_test_file(path));
-    files.map(|(_, source)| source.library_length()).sum()
+    files.map(|(_, source)| source.shipped_length()).sum()
 }
 
 #[cfg(test)]

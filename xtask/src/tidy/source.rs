@@ -6,7 +6,7 @@
 pub(super) struct Source<'a> {
     pub(super) raw: Vec<&'a str>,
     /// Code that is compiled into a user's program.
-    pub(super) library: Vec<String>,
+    pub(super) shipped: Vec<String>,
     /// Code that only tests and benchmarks run.
     pub(super) test: Vec<String>,
 }
@@ -16,7 +16,7 @@ impl<'a> Source<'a> {
         let code = blank(text);
         let (library, test) = if is_test_file(path) { (blanks(&code), code) } else { split_tests(&code) };
         let lines = |text: String| text.lines().map(str::to_owned).collect();
-        Self { raw: text.lines().collect(), library: lines(library), test: lines(test) }
+        Self { raw: text.lines().collect(), shipped: lines(library), test: lines(test) }
     }
 
     /// True when the line, or a comment right above it, says why it may break a rule.
@@ -26,7 +26,7 @@ impl<'a> Source<'a> {
     }
 
     /// The number of lines that are not test code; the blank ones and the documentation count.
-    pub(super) fn library_length(&self) -> usize {
+    pub(super) fn shipped_length(&self) -> usize {
         let tests = self.test.iter().filter(|line| !line.trim().is_empty()).count();
         self.raw.len() - tests
     }
@@ -198,20 +198,20 @@ mod tests {
     fn source_tells_tests_from_library_code() {
         let text = "fn a() {}\n#[cfg(test)]\nmod tests {\n    fn b() { c() }\n}\nfn d() {}\n#[cfg(test)]\nuse x;\nfn e() {}\n";
         let source = Source::new("crates/x/src/lib.rs", text);
-        let (library, test) = (source.library.concat(), source.test.concat());
+        let (library, test) = (source.shipped.concat(), source.test.concat());
         for word in ["a()", "d()", "e()"] {
             assert!(library.contains(word) && !test.contains(word), "{word}");
         }
         for word in ["b()", "c()", "use x"] {
             assert!(test.contains(word) && !library.contains(word), "{word}");
         }
-        assert_eq!(source.library_length(), 3);
+        assert_eq!(source.shipped_length(), 3);
     }
 
     #[test]
     fn source_under_cfg_not_test_is_library_code() {
         let source = Source::new("src/lib.rs", "#[cfg(not(test))]\nfn a() {}\n");
-        assert!(source.library.concat().contains("a()"));
+        assert!(source.shipped.concat().contains("a()"));
     }
 
     #[test]
