@@ -10,7 +10,7 @@ use cloakroom_core::{
 };
 use cloakroom_layer_encryption::{EncryptedSessionBackend, EncryptionLayer, KeyRing, SealKey};
 
-use crate::store;
+use crate::place;
 
 fn ring<const N: usize>(keys: [u8; N]) -> KeyRing {
     KeyRing::new(keys.map(|byte| SealKey::from_bytes([byte; 32]))).unwrap()
@@ -21,36 +21,36 @@ fn hashed() -> EncryptionLayer {
 }
 
 cloakroom_testkit::conformance!(sqlite, |clock| async move {
-    store::sqlite(clock).await.layer(EncryptionLayer::new(ring([1])))
+    place::sqlite(clock).await.layer(EncryptionLayer::new(ring([1])))
 });
 
 cloakroom_testkit::conformance!(sqlite_hashed_owner, |clock| async move {
-    store::sqlite(clock).await.layer(hashed().with_former_plain_owner())
+    place::sqlite(clock).await.layer(hashed().with_former_plain_owner())
 });
 
 cloakroom_testkit::conformance!(
     postgres,
     optional
         | clock
-        | async move { Some(store::postgres(clock).await?.layer(EncryptionLayer::new(ring([1])))) }
+        | async move { Some(place::postgres(clock).await?.layer(EncryptionLayer::new(ring([1])))) }
 );
 
 cloakroom_testkit::conformance!(
     postgres_hashed_owner,
-    optional | clock | async move { Some(store::postgres(clock).await?.layer(hashed())) }
+    optional | clock | async move { Some(place::postgres(clock).await?.layer(hashed())) }
 );
 
 cloakroom_testkit::conformance!(file, |clock| async move {
-    store::file(clock).await.layer(EncryptionLayer::new(ring([1])))
+    place::file(clock).await.layer(EncryptionLayer::new(ring([1])))
 });
 
 async fn stores() -> Vec<(&'static str, SharedBackend)> {
     let clock = || Clock::system();
     let mut stores = vec![
-        ("SQLite", store::sqlite(clock()).await.shared()),
-        ("files", store::file(clock()).await.shared()),
+        ("SQLite", place::sqlite(clock()).await.shared()),
+        ("files", place::file(clock()).await.shared()),
     ];
-    stores.extend(store::postgres(clock()).await.map(|store| ("PostgreSQL", store.shared())));
+    stores.extend(place::postgres(clock()).await.map(|store| ("PostgreSQL", store.shared())));
     stores
 }
 
@@ -120,12 +120,12 @@ async fn files_and_database_hold_no_plain_text() {
     const CARD: &str = "4111-1111-plain";
     const OWNER: &str = "ada@plain.example";
     for encrypted in [false, true] {
-        let folder = store::path();
+        let folder = place::path();
         std::fs::create_dir(&folder).unwrap();
         let clock = ManualClock::new();
-        let file = store::file_in(folder.join("files"), clock.clock()).await;
+        let file = place::file_in(folder.join("files"), clock.clock()).await;
         let url = format!("sqlite:{}", folder.join("sessions.db").display());
-        let database = store::database(&url, clock.clock()).await;
+        let database = place::database(&url, clock.clock()).await;
         for store in [file.shared(), database.shared()] {
             let backend = if encrypted { store.layer(hashed()).shared() } else { store };
             let session = Session::new(backend);

@@ -4,4 +4,3 @@
 mod compression;
 mod encryption;
 mod place;
-mod store;

@@ -1,4 +1,4 @@
-//! Backends on places of their own: a file, a folder, a PostgreSQL schema.
+//! Backends for tests: each a place of its own.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -19,29 +19,24 @@ fn next() -> u32 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A path that does not exist yet, in a folder that goes with the process.
-fn path() -> PathBuf {
+/// A path where nothing is yet, in a folder that goes with the process.
+pub(crate) fn path() -> PathBuf {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| {
-        let all = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("stacks");
-        std::fs::create_dir_all(&all).expect("a folder");
-        tempfile::tempdir_in(all).expect("a folder")
-    });
+    let folder = FOLDER.get_or_init(|| tempfile::tempdir().expect("a folder"));
     folder.path().join(next().to_string())
 }
 
 pub(crate) async fn sqlite(clock: Clock) -> DatabaseSessionBackend {
-    database(&format!("sqlite:{}", path().display()), clock).await
-}
-
-/// `None` where there is no server.
-pub(crate) async fn postgres(clock: Clock) -> Option<DatabaseSessionBackend> {
-    Some(database(&postgres_url().await?, clock).await)
+    database(&format!("sqlite:{}.db", path().display()), clock).await
 }
 
 pub(crate) async fn file(clock: Clock) -> FileSessionBackend {
-    let builder = FileSessionBackend::builder(path()).with_clock(clock);
-    builder.with_durability(Durability::None).open().await.expect("a backend")
+    file_in(path(), clock).await
+}
+
+pub(crate) async fn file_in(folder: PathBuf, clock: Clock) -> FileSessionBackend {
+    let builder = FileSessionBackend::builder(folder).with_clock(clock).with_durability(Durability::None);
+    builder.open().await.expect("a backend")
 }
 
 pub(crate) fn cookie(clock: Clock) -> CookieSessionBackend {
@@ -49,17 +44,22 @@ pub(crate) fn cookie(clock: Clock) -> CookieSessionBackend {
     CookieSessionBackend::new(ring).with_clock(clock)
 }
 
-/// A table of its own.
-async fn database(url: &str, clock: Clock) -> DatabaseSessionBackend {
+/// A table of its own on PostgreSQL; `None` where there is none.
+pub(crate) async fn postgres(clock: Clock) -> Option<DatabaseSessionBackend> {
+    Some(database(&postgres_url().await?, clock).await)
+}
+
+pub(crate) async fn database(url: &str, clock: Clock) -> DatabaseSessionBackend {
     let builder = DatabaseSessionBackend::builder(url)
         .with_table(format!("session_{}", next()))
+        .with_clock(clock)
         .with_timeout(Duration::from_secs(30));
-    let backend = builder.with_clock(clock).connect().await.expect("a connection");
+    let backend = builder.connect().await.expect("a database");
     backend.migrate().await.expect("tables");
     backend
 }
 
-/// With the process's own schema, after those of processes that are over are gone.
+/// With this process's own schema first in the search path. Schemas of processes that are over are dropped.
 async fn postgres_url() -> Option<String> {
     use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -68,14 +68,11 @@ async fn postgres_url() -> Option<String> {
     let own = format!("{PREFIX}{}", std::process::id());
     let create = || async {
         let mut server = PgConnection::connect(&url).await.expect("PostgreSQL");
-        let names = sqlx::query_scalar("SELECT nspname::text FROM pg_namespace").fetch_all(&mut server).await;
-        let names: Vec<String> = names.expect("schemas");
-        let is_stale = |name: &String| {
-            let process = name.strip_prefix(PREFIX);
-            process
-                .is_some_and(|process| *name == own || !std::path::Path::new("/proc").join(process).exists())
-        };
-        for old in names.into_iter().filter(is_stale) {
+        let names: Vec<String> = sqlx::query_scalar("SELECT nspname::text FROM pg_namespace")
+            .fetch_all(&mut server)
+            .await
+            .expect("schemas");
+        for old in names.iter().filter(|name| is_stale(name)) {
             let drop = AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {old} CASCADE"));
             let _ = sqlx::raw_sql(drop).execute(&mut server).await;
         }
@@ -85,4 +82,11 @@ async fn postgres_url() -> Option<String> {
     };
     READY.get_or_init(create).await;
     Some(format!("{url}?options[search_path]={own}"))
+}
+
+/// One that had our number included.
+fn is_stale(schema: &str) -> bool {
+    let process = schema.strip_prefix(PREFIX).and_then(|process| process.parse::<u32>().ok());
+    let over = |process| !std::path::Path::new(&format!("/proc/{process}")).exists();
+    process.is_some_and(|process| process == std::process::id() || over(process))
 }
