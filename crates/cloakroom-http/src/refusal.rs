@@ -1,5 +1,7 @@
 use cloakroom_core::ErrorKind;
 
+use crate::tenant::UnknownTenant;
+
 /// The response that takes the place of the handler's when its session could not be saved.
 ///
 /// Adapters put it into the extensions of the response, so that an outer middleware can make a page of it.
@@ -14,6 +16,16 @@ pub struct Refusal {
     pub message: &'static str,
     /// What kind of error it was.
     pub kind: ErrorKind,
+}
+
+impl Refusal {
+    pub(crate) const fn of_no_tenant(answer: UnknownTenant) -> Self {
+        let status = match answer {
+            UnknownTenant::NotFound => 404,
+            UnknownTenant::BadRequest => 400,
+        };
+        Self { status, retry_after: None, message: "There is nothing at this address.", kind: ErrorKind::InvalidKey }
+    }
 }
 
 /// What the client is told when a save at the end of its request fails. In one place, for all adapters:
