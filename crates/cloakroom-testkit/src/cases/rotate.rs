@@ -2,7 +2,7 @@ use cloakroom_core::{
     ErrorKind, Filter, Record, Rotate, SessionBackend, SessionKey, State, Touch, Version, Write,
 };
 
-use crate::subject::{HOUR, SECOND, Subject, fresh_key, kind_of, owner, scope};
+use crate::subject::{HOUR, SECOND, Subject, fresh_key, kind_of, owner};
 
 async fn rotate(subject: &Subject, old: &SessionKey, new: &SessionKey, record: &Record, how: Rotate) {
     let rotated = subject.backend().rotate(old, new, record.clone(), how).await;
