@@ -41,12 +41,12 @@ impl<B: SessionBackend> InstrumentedSessionBackend<B> {
     }
 
     fn of_key<'a>(&'a self, operation: Operation, key: &'a SessionKey) -> Call<'a> {
-        Call { key: Some(key), ..Call::begin(&self.sink, operation, key.scope()) }
+        Call::begin(&self.sink, operation, Some(key), key.scope())
     }
 
     fn of_many<'a>(&'a self, operation: Operation, filter: &'a Filter) -> Call<'a> {
         let scope = if let ScopeFilter::Is(scope) = &filter.scope { Some(scope) } else { None };
-        Call::begin(&self.sink, operation, scope)
+        Call::begin(&self.sink, operation, None, scope)
     }
 }
 
@@ -62,9 +62,14 @@ struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    fn begin(sink: &'a Guarded, operation: Operation, scope: Option<&'a Scope>) -> Self {
+    fn begin(
+        sink: &'a Guarded,
+        operation: Operation,
+        key: Option<&'a SessionKey>,
+        scope: Option<&'a Scope>,
+    ) -> Self {
         let begun = Instant::now();
-        Self { sink, operation, key: None, scope, payload: None, is_answered: false, begun }
+        Self { sink, operation, key, scope, payload: None, is_answered: false, begun }
     }
 
     fn with_payload(mut self, record: &Record) -> Self {
@@ -215,7 +220,7 @@ impl<B: SessionBackend> SessionBackend for InstrumentedSessionBackend<B> {
     }
 
     async fn sweep(&self, limit: usize) -> Result<u64> {
-        let call = Call::begin(&self.sink, Operation::Sweep, None);
+        let call = Call::begin(&self.sink, Operation::Sweep, None, None);
         let result = self.inner.sweep(limit).await;
         match &result {
             Ok(count) => call.answer(Outcome::Expired { count: *count }),

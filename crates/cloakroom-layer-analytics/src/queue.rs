@@ -64,11 +64,8 @@ struct Waiting {
 impl QueuedAnalytics {
     /// A queue of at most so many events (some 100 bytes each; at least one), and the worker that empties it.
     pub fn new(sink: impl SessionAnalytics, capacity: usize) -> (Self, AnalyticsWorker) {
-        let queue = Arc::new(Queue {
-            capacity: capacity.max(1),
-            waiting: Mutex::default(),
-            changed: Condvar::new(),
-        });
+        let queue =
+            Arc::new(Queue { capacity: capacity.max(1), waiting: Mutex::default(), changed: Condvar::new() });
         let worker = AnalyticsWorker { queue: Arc::clone(&queue), sink: Guarded::new(sink) };
         (Self(Arc::new(Entrance(queue))), worker)
     }
@@ -96,8 +93,7 @@ impl QueuedAnalytics {
     pub fn close(&self, patience: Duration) -> bool {
         self.queue().close();
         let waiting = self.queue().lock();
-        let ended =
-            self.queue().changed.wait_timeout_while(waiting, patience, |waiting| !waiting.is_over);
+        let ended = self.queue().changed.wait_timeout_while(waiting, patience, |waiting| !waiting.is_over);
         let (waiting, _) = ended.unwrap_or_else(PoisonError::into_inner);
         waiting.is_over && !waiting.is_abandoned
     }

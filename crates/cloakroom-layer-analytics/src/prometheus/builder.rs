@@ -77,12 +77,12 @@ impl PrometheusBuilder {
 
     /// A label `tenant` from the scope that each call's key or filter is in. The first `most` scopes get a value of
     /// their own, all further ones share `other`; calls without a scope have an empty value, which Prometheus treats as
-    /// none. Each tenant adds some 70 series.
+    /// none. Each tenant adds some 50 series, and one for each operation and kind of error that it meets.
     ///
     /// Keys have scopes inside of a tenancy layer, or outside where the application scopes them itself. An instance
     /// outside of a tenancy layer that serves one tenant takes [`with_tenant`](Self::with_tenant).
     ///
-    /// `session_expired_total` and `session_active` are of all tenants together.
+    /// `session_operation_latency_seconds`, `session_expired_total` and `session_active` are of all tenants together.
     pub fn with_tenants(mut self, most: usize) -> Self {
         self.most_tenants = Some(most);
         self
@@ -114,18 +114,14 @@ impl PrometheusBuilder {
     /// when a label name is malformed or `tenant` is asked for twice, or when buckets do not ascend.
     pub fn register(self, registry: &Registry) -> Result<PrometheusAnalytics> {
         let per_tenant = self.most_tenants.map(|_| TENANT);
-        let families =
-            Families::new(&self.constant, per_tenant, &self.latency_buckets, &self.size_buckets)
-                .map_err(refused)?;
+        let families = Families::new(&self.constant, per_tenant, &self.latency_buckets, &self.size_buckets)
+            .map_err(refused)?;
         let meter = |tenant| families.meter(tenant).map(Arc::new).map_err(refused);
         let tenants = match self.most_tenants {
             None => None,
-            Some(most) => Some(Tenants {
-                most,
-                name: self.tenant_name,
-                known: RwLock::default(),
-                other: meter(OTHER)?,
-            }),
+            Some(most) => {
+                Some(Tenants { most, name: self.tenant_name, known: RwLock::default(), other: meter(OTHER)? })
+            }
         };
         let unscoped = meter("")?;
         // As one collector: a registry takes it whole or not at all.

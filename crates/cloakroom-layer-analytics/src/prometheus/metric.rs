@@ -17,6 +17,8 @@ pub(super) struct Families {
     miss: IntCounterVec,
     access_latency: HistogramVec,
     operation_latency: HistogramVec,
+    /// Those of `operation_latency`, in the order of [`OTHERS`]. Of all tenants together: a histogram is many series.
+    operations: [Histogram; OTHERS.len()],
     size: HistogramVec,
     saved: IntCounterVec,
     stored: IntCounterVec,
@@ -41,8 +43,6 @@ pub(super) struct Meter {
     hit: IntCounter,
     miss: IntCounter,
     access_latency: Histogram,
-    /// In the order of [`OTHERS`].
-    operation_latency: [Histogram; OTHERS.len()],
     size: Histogram,
     saved: IntCounter,
     stored: IntCounter,
@@ -78,40 +78,44 @@ impl Families {
         size_buckets: &[f64],
     ) -> prometheus::Result<Self> {
         let options = |name: &str, help: &str| Opts::new(name, help).const_labels(constant.clone());
-        let labels = |own: &[&'static str]| {
-            own.iter().copied().chain(tenant).map(str::to_owned).collect::<Vec<String>>()
-        };
         let counter = |name: &str, help: &str, own: &[&'static str]| {
-            let labels = labels(own);
-            let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+            let labels: Vec<&str> = own.iter().copied().chain(tenant).collect();
             IntCounterVec::new(options(name, help), &labels)
         };
-        let histogram = |name: &str, help: &str, buckets: &[f64], own: &[&'static str]| {
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
             let options = HistogramOpts { common_opts: options(name, help), buckets: buckets.to_vec() };
-            let labels = labels(own);
-            let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+            let labels: Vec<&str> = tenant.into_iter().collect();
             HistogramVec::new(options, &labels)
         };
         let latency = latency_buckets;
+        let help = "Duration of operations other than reads.";
+        let all = HistogramOpts {
+            common_opts: options("session_operation_latency_seconds", help),
+            buckets: latency.to_vec(),
+        };
+        let operation_latency = HistogramVec::new(all, &["operation"])?;
+        let of = |operation: Operation| operation_latency.get_metric_with_label_values(&[operation.as_str()]);
+        let [write, rotate, touch, remove, scan, count, remove_all, sweep] = OTHERS;
+        let operations = [
+            of(write)?,
+            of(rotate)?,
+            of(touch)?,
+            of(remove)?,
+            of(scan)?,
+            of(count)?,
+            of(remove_all)?,
+            of(sweep)?,
+        ];
         Ok(Self {
             is_per_tenant: tenant.is_some(),
             created: counter("session_created_total", "New sessions.", &[])?,
             accessed: counter("session_accessed_total", "Reads that were answered.", &[])?,
             hit: counter("session_access_hit_total", "Reads that found a session.", &[])?,
             miss: counter("session_access_miss_total", "Reads that found none, or a marker.", &[])?,
-            access_latency: histogram(
-                "session_access_latency_seconds",
-                "Duration of reads.",
-                latency,
-                &[],
-            )?,
-            operation_latency: histogram(
-                "session_operation_latency_seconds",
-                "Duration of operations other than reads.",
-                latency,
-                &["operation"],
-            )?,
-            size: histogram("session_size_bytes", "Payloads of written sessions.", size_buckets, &[])?,
+            access_latency: histogram("session_access_latency_seconds", "Duration of reads.", latency, &[])?,
+            operation_latency,
+            operations,
+            size: histogram("session_size_bytes", "Payloads of written sessions.", size_buckets)?,
             saved: counter("session_saved_total", "Sessions written again.", &[])?,
             stored: counter(
                 "session_stored_total",
@@ -147,11 +151,7 @@ impl Families {
         let plain: Vec<&str> = tenant.into_iter().collect();
         let counter = |family: &IntCounterVec| family.get_metric_with_label_values(&plain);
         let with = |own: &'static str| [own].into_iter().chain(tenant).collect::<Vec<&str>>();
-        let operation = |operation: Operation| {
-            self.operation_latency.get_metric_with_label_values(&with(operation.as_str()))
-        };
         let reason = |reason: Removal| self.deleted.get_metric_with_label_values(&with(reason.as_str()));
-        let [write, rotate, touch, remove, scan, count, remove_all, sweep] = OTHERS;
         let [explicit, flushed, expired, revoked, rotated] = REASONS;
         Ok(Meter {
             tenant: tenant.map(Into::into),
@@ -160,16 +160,6 @@ impl Families {
             hit: counter(&self.hit)?,
             miss: counter(&self.miss)?,
             access_latency: self.access_latency.get_metric_with_label_values(&plain)?,
-            operation_latency: [
-                operation(write)?,
-                operation(rotate)?,
-                operation(touch)?,
-                operation(remove)?,
-                operation(scan)?,
-                operation(count)?,
-                operation(remove_all)?,
-                operation(sweep)?,
-            ],
             size: self.size.get_metric_with_label_values(&plain)?,
             saved: counter(&self.saved)?,
             stored: counter(&self.stored)?,
@@ -235,7 +225,7 @@ impl Meter {
         match OTHERS.iter().position(|operation| *operation == event.operation) {
             None => self.access_latency.observe(seconds),
             Some(at) => {
-                if let Some(histogram) = self.operation_latency.get(at) {
+                if let Some(histogram) = families.operations.get(at) {
                     histogram.observe(seconds);
                 }
             }
