@@ -112,7 +112,7 @@ impl Families {
             accessed: counter("session_accessed_total", "Reads that were answered.", &[])?,
             hit: counter("session_access_hit_total", "Reads that found a session.", &[])?,
             miss: counter("session_access_miss_total", "Reads that found none, or a marker.", &[])?,
-            access_latency: histogram("session_access_latency_seconds", "Duration of reads.", latency, &[])?,
+            access_latency: histogram("session_access_latency_seconds", "Duration of reads.", latency)?,
             operation_latency,
             operations,
             size: histogram("session_size_bytes", "Payloads of written sessions.", size_buckets)?,
