@@ -40,6 +40,15 @@ pub use cloakroom_layer_compression::GzipCompressor;
 #[cfg(feature = "compression-brotli")]
 pub use cloakroom_layer_compression::BrotliCompressor;
 
+#[cfg(feature = "analytics")]
+pub use cloakroom_layer_analytics::{
+    self as analytics, AnalyticsEvent, AnalyticsLayer, CompositeAnalytics, InstrumentedSessionBackend,
+    LoggerAnalytics, QueuedAnalytics, SessionAnalytics,
+};
+
+#[cfg(feature = "analytics-prometheus")]
+pub use cloakroom_layer_analytics::PrometheusAnalytics;
+
 /// What most applications import.
 ///
 /// ```
@@ -74,4 +83,7 @@ pub mod prelude {
 
     #[cfg(feature = "compression")]
     pub use cloakroom_layer_compression::{CompressedSessionBackend, CompressionLayer};
+
+    #[cfg(feature = "analytics")]
+    pub use cloakroom_layer_analytics::{AnalyticsLayer, InstrumentedSessionBackend};
 }

@@ -1,6 +1,7 @@
 //! Layers on the backends they are used with.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod analytics;
 mod compression;
 mod encryption;
 mod place;
