@@ -5,3 +5,4 @@ mod analytics;
 mod compression;
 mod encryption;
 mod place;
+mod stack;
