@@ -9,8 +9,8 @@ pub use connect::connect;
 
 #[cfg(feature = "middleware")]
 pub use cloakroom_tower::{
-    CookieBuilder, CookieConfig, HeaderConfig, Refusal, ResponseFuture, SameSite, SessionLayer,
-    SessionService, StaleBackend, StoreDown, Transport,
+    CookieBuilder, CookieConfig, HeaderConfig, NoTenant, Refusal, RequestHead, RequestTenant, ResponseFuture,
+    SameSite, SessionLayer, SessionService, StaleBackend, StoreDown, TenantResolver, Transport, UnknownTenant,
 };
 
 #[cfg(feature = "database")]
@@ -39,6 +39,11 @@ pub use cloakroom_layer_compression::GzipCompressor;
 
 #[cfg(feature = "compression-brotli")]
 pub use cloakroom_layer_compression::BrotliCompressor;
+
+#[cfg(feature = "tenant")]
+pub use cloakroom_layer_tenancy::{
+    self as tenant, TenancyLayer, TenantConfig, TenantId, TenantSessionBackend, TenantSessionOperations, Tenants,
+};
 
 /// What most applications import.
 ///
@@ -74,4 +79,12 @@ pub mod prelude {
 
     #[cfg(feature = "compression")]
     pub use cloakroom_layer_compression::{CompressedSessionBackend, CompressionLayer};
+
+    #[cfg(feature = "tenant")]
+    pub use cloakroom_layer_tenancy::{
+        TenancyLayer, TenantConfig, TenantId, TenantSessionBackend, TenantSessionOperations, Tenants,
+    };
+
+    #[cfg(all(feature = "tenant", feature = "middleware"))]
+    pub use cloakroom_tower::TenantResolver;
 }
