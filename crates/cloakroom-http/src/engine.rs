@@ -142,7 +142,11 @@ impl Engine {
         tracing::debug!(target: "cloakroom", why = why.as_str(), "no tenant");
         self.config.notify(SessionEvent::Security(SecurityEvent::UnknownTenant));
         let vary = resolver.vary().map(|name| Cow::Owned(name.to_owned()));
-        Outcome { refusal: Some(Refusal::of_no_tenant(resolver.unknown_tenant())), vary, ..Outcome::default() }
+        Outcome {
+            refusal: Some(Refusal::of_no_tenant(resolver.unknown_tenant())),
+            vary,
+            ..Outcome::default()
+        }
     }
 
     /// The answer to a request whose backend could not be chosen.

@@ -24,7 +24,12 @@ impl Refusal {
             UnknownTenant::NotFound => 404,
             UnknownTenant::BadRequest => 400,
         };
-        Self { status, retry_after: None, message: "There is nothing at this address.", kind: ErrorKind::InvalidKey }
+        Self {
+            status,
+            retry_after: None,
+            message: "There is nothing at this address.",
+            kind: ErrorKind::InvalidKey,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use cloakroom_core::{
-    Capability, Clock, Cursor, Filter, Page, Record, Removal, Result, Rotate, SessionBackend, SessionKey, Touch,
-    Write,
+    Capability, Clock, Cursor, Filter, Page, Record, Removal, Result, Rotate, SessionBackend, SessionKey,
+    Touch, Write,
 };
 
 use crate::config::TenantConfig;

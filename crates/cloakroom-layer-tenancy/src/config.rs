@@ -32,7 +32,12 @@ pub struct TenantConfig {
 impl TenantConfig {
     /// Key spaces `tenant:{tenant_id}:session:{session_id}`, without a limit.
     pub fn new() -> Self {
-        Self { before: "tenant:".into(), between: ":session:".into(), max_sessions: None, events: Arc::default() }
+        Self {
+            before: "tenant:".into(),
+            between: ":session:".into(),
+            max_sessions: None,
+            events: Arc::default(),
+        }
     }
 
     /// Names key spaces after another pattern. It must be the same for all who share the store, and stay so: sessions
@@ -43,7 +48,8 @@ impl TenantConfig {
     /// between them that begins with a character that no tenant's name has, such as `:` or `/`: then no key space is
     /// the beginning of another. What stands around them must be what a [`Scope`] may hold, of 127 bytes at most.
     pub fn with_pattern(mut self, pattern: &str) -> Result<Self> {
-        let refuse = |message| Err(SessionError::new(ErrorKind::InvalidConfig, "parse pattern").with_message(message));
+        let refuse =
+            |message| Err(SessionError::new(ErrorKind::InvalidConfig, "parse pattern").with_message(message));
         let Some((before, rest)) = pattern.split_once(TENANT) else {
             return refuse("the pattern has no {tenant_id}");
         };

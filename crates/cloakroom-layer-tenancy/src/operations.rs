@@ -29,7 +29,8 @@ pub trait TenantSessionOperations {
     ///
     /// # Errors
     /// `Unsupported` for sessions that clients keep; what the backend returns.
-    fn list_sessions(&self, after: Option<Cursor>, limit: usize) -> impl Future<Output = Result<Page>> + Send;
+    fn list_sessions(&self, after: Option<Cursor>, limit: usize)
+    -> impl Future<Output = Result<Page>> + Send;
 
     /// How many live sessions there are. One call.
     ///

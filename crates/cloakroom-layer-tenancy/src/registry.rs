@@ -94,6 +94,9 @@ impl<B: SessionBackend + Clone> Tenants<B> {
 
 impl<B: fmt::Debug> fmt::Debug for Tenants<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tenants").field("inner", &self.inner).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Tenants")
+            .field("inner", &self.inner)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }

@@ -7,8 +7,8 @@ mod service;
 mod tenant;
 
 pub use cloakroom_http::{
-    CookieBuilder, CookieConfig, HeaderConfig, NoTenant, Refusal, RequestHead, SameSite, StaleBackend, StoreDown,
-    TenantResolver, Transport, UnknownTenant,
+    CookieBuilder, CookieConfig, HeaderConfig, NoTenant, Refusal, RequestHead, SameSite, StaleBackend,
+    StoreDown, TenantResolver, Transport, UnknownTenant,
 };
 pub use future::ResponseFuture;
 pub use layer::SessionLayer;

@@ -75,7 +75,9 @@ impl<B: SessionBackend> PerTenant<B> {
         let engine = &shared.engine;
         let refuse = |error| Box::new(engine.no_backend(&self.resolver, &error));
         if shared.stale_by_tenant {
-            return Err(refuse(misfit("stale reads of many tenants: put a `StaleBackend` around the store they share")));
+            return Err(refuse(misfit(
+                "stale reads of many tenants: put a `StaleBackend` around the store they share",
+            )));
         }
         let head = Head { uri: request.uri(), headers: request.headers() };
         let tenant: RequestTenant = match self.resolver.resolve(&head) {

@@ -10,7 +10,8 @@ pub use connect::connect;
 #[cfg(feature = "middleware")]
 pub use cloakroom_tower::{
     CookieBuilder, CookieConfig, HeaderConfig, NoTenant, Refusal, RequestHead, RequestTenant, ResponseFuture,
-    SameSite, SessionLayer, SessionService, StaleBackend, StoreDown, TenantResolver, Transport, UnknownTenant,
+    SameSite, SessionLayer, SessionService, StaleBackend, StoreDown, TenantResolver, Transport,
+    UnknownTenant,
 };
 
 #[cfg(feature = "database")]
@@ -42,7 +43,8 @@ pub use cloakroom_layer_compression::BrotliCompressor;
 
 #[cfg(feature = "tenant")]
 pub use cloakroom_layer_tenancy::{
-    self as tenant, TenancyLayer, TenantConfig, TenantId, TenantSessionBackend, TenantSessionOperations, Tenants,
+    self as tenant, TenancyLayer, TenantConfig, TenantId, TenantSessionBackend, TenantSessionOperations,
+    Tenants,
 };
 
 /// What most applications import.

@@ -37,15 +37,44 @@ fn found(resolver: &TenantResolver, head: &Head<'_>) -> Result<String, NoTenant>
 #[test]
 fn host_is_one_spelling_whatever_was_sent() {
     let resolver = TenantResolver::host();
-    for text in ["shop.example", "SHOP.example", "shop.example.", "shop.example:80", "Shop.Example.:65535", "shop.example:"] {
+    for text in [
+        "shop.example",
+        "SHOP.example",
+        "shop.example.",
+        "shop.example:80",
+        "Shop.Example.:65535",
+        "shop.example:",
+    ] {
         assert_eq!(found(&resolver, &host(text)).as_deref(), Ok("shop.example"), "{text:?}");
     }
-    for (text, literal) in [("[::1]", "[::1]"), ("[2001:DB8::1]:8080", "[2001:db8::1]"), ("127.0.0.1:1", "127.0.0.1")] {
+    for (text, literal) in
+        [("[::1]", "[::1]"), ("[2001:DB8::1]:8080", "[2001:db8::1]"), ("127.0.0.1:1", "127.0.0.1")]
+    {
         assert_eq!(found(&resolver, &host(text)).as_deref(), Ok(literal));
     }
     let bad = [
-        "a b", " a", "a ", "a..b", ".a", ".", "..", "a:b", "a:1:2", "a:123456", "a:-1", "[::1", "[x]", "[::1]x", "[::1]:x",
-        "::1", "user@a", "a/b", "a,b", "a%00", "ä.example", "a\\b",
+        "a b",
+        " a",
+        "a ",
+        "a..b",
+        ".a",
+        ".",
+        "..",
+        "a:b",
+        "a:1:2",
+        "a:123456",
+        "a:-1",
+        "[::1",
+        "[x]",
+        "[::1]x",
+        "[::1]:x",
+        "::1",
+        "user@a",
+        "a/b",
+        "a,b",
+        "a%00",
+        "ä.example",
+        "a\\b",
     ];
     for text in bad {
         assert_eq!(found(&resolver, &host(text)), Err(NoTenant::Malformed), "{text:?}");
@@ -69,7 +98,10 @@ fn host_twice_or_in_conflict_refused() {
     assert_eq!(found(&resolver, &target("b b")), Err(NoTenant::Malformed));
     let alone = Head { authority: Some("A.example:443"), ..Head::default() };
     assert_eq!(found(&resolver, &alone).as_deref(), Ok("a.example"));
-    let forwarded = Head { headers: vec![("x-forwarded-host", b"a.example"), ("forwarded", b"host=a.example")], ..Head::default() };
+    let forwarded = Head {
+        headers: vec![("x-forwarded-host", b"a.example"), ("forwarded", b"host=a.example")],
+        ..Head::default()
+    };
     assert_eq!(found(&resolver, &forwarded), Err(NoTenant::Missing));
 }
 
@@ -78,7 +110,9 @@ fn subdomain_is_one_label_in_front_of_the_base() {
     let resolver = TenantResolver::subdomain("Shop.Example.").unwrap();
     assert_eq!(found(&resolver, &host("acme.shop.example:8080")).as_deref(), Ok("acme"));
     assert_eq!(found(&resolver, &host("ACME.shop.example")).as_deref(), Ok("acme"));
-    for text in ["shop.example", "acmeshop.example", "acme.shop.example.evil.org", "[::1]", "10.0.0.1", "acme"] {
+    for text in
+        ["shop.example", "acmeshop.example", "acme.shop.example.evil.org", "[::1]", "10.0.0.1", "acme"]
+    {
         assert_eq!(found(&resolver, &host(text)), Err(NoTenant::Missing), "{text:?}");
     }
     for text in ["a.b.shop.example", ".shop.example"] {

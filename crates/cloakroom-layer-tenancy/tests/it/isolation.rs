@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cloakroom_core::{
-    BackendLayer, Capability, Clock, Cursor, ErrorKind, Filter, InMemorySessionBackend, Page, Record, Removal, Result,
-    Rotate, Scope, SecurityEvent, SessionBackend, SessionBackendExt, SessionError, SessionEvent, SessionKey,
-    SessionObserver, Touch, Write,
+    BackendLayer, Capability, Clock, Cursor, ErrorKind, Filter, InMemorySessionBackend, Page, Record,
+    Removal, Result, Rotate, Scope, SecurityEvent, SessionBackend, SessionBackendExt, SessionError,
+    SessionEvent, SessionKey, SessionObserver, Touch, Write,
 };
 use cloakroom_layer_tenancy::{TenancyLayer, TenantConfig, TenantId, TenantSessionOperations, Tenants};
 use cloakroom_testkit::Spy;
@@ -41,7 +41,13 @@ impl SessionBackend for NoLimits {
     async fn write(&self, key: &SessionKey, record: Record, how: Write) -> Result<SessionKey> {
         if how.limits.is_none() { self.0.write(key, record, how).await } else { unsupported("write") }
     }
-    async fn rotate(&self, old: &SessionKey, new: &SessionKey, record: Record, how: Rotate) -> Result<SessionKey> {
+    async fn rotate(
+        &self,
+        old: &SessionKey,
+        new: &SessionKey,
+        record: Record,
+        how: Rotate,
+    ) -> Result<SessionKey> {
         if how.limits.is_none() { self.0.rotate(old, new, record, how).await } else { unsupported("rotate") }
     }
     async fn touch(&self, key: &SessionKey, how: Touch) -> Result<Option<SessionKey>> {
@@ -134,8 +140,7 @@ fn log_of_a_foreign_scope_names_the_tenant_and_no_id() {
     }
     let lines = Lines::default();
     let writer = lines.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
     let key = SessionKey::generate().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let error = tracing::subscriber::with_default(subscriber, || {
@@ -147,7 +152,9 @@ fn log_of_a_foreign_scope_names_the_tenant_and_no_id() {
     assert!(log.contains("WARN") && log.contains("cloakroom::security") && log.contains("acme"), "{log}");
     assert!(log.contains(&key.id().log_hash().to_string()), "{log}");
     for text in [log, format!("{error} {error:?}")] {
-        assert!(!text.contains(key.expose()) && !text.contains(&*key.id().as_text()) && !text.contains("globex"));
+        assert!(
+            !text.contains(key.expose()) && !text.contains(&*key.id().as_text()) && !text.contains("globex")
+        );
     }
 }
 
@@ -166,7 +173,11 @@ async fn one_secret_is_a_session_for_each_tenant() {
     assert!(store.read(&key).await.unwrap().is_none(), "none outside the tenants");
     // With its own scope a key is the tenant's, as an operator has it from a scan of the store.
     for entry in store.scan(&Filter::everywhere(), None, 10).await.unwrap().entries {
-        let read = tenants.of(if entry.scope.as_ref().unwrap().as_str().contains("acme") { "acme" } else { "globex" });
+        let read = tenants.of(if entry.scope.as_ref().unwrap().as_str().contains("acme") {
+            "acme"
+        } else {
+            "globex"
+        });
         assert!(read.unwrap().read(&entry.address()).await.unwrap().is_some());
     }
     assert!(acme.remove(&key, Removal::Flushed).await.unwrap());

@@ -52,7 +52,8 @@ async fn updates_and_rotations_at_the_limit_succeed() {
     let now = acme.clock().now();
     let next = record.clone().with_version(record.version.next(now));
     acme.write(&key, next.clone(), Write::update(record.version)).await.unwrap();
-    let login = next.clone().with_version(next.version.next(now)).with_owner(Some(Owner::parse("user:1").unwrap()));
+    let login =
+        next.clone().with_version(next.version.next(now)).with_owner(Some(Owner::parse("user:1").unwrap()));
     acme.write(&key, login.clone(), Write::update(next.version)).await.unwrap();
     let new = SessionKey::generate().unwrap();
     acme.rotate(&key, &new, login.clone(), Rotate::new(login.version)).await.unwrap();
@@ -67,7 +68,10 @@ async fn callers_smaller_limit_counts_and_a_larger_one_does_not() {
     let attempt = async |limit| {
         let record = Record::new("{}", acme.clock().now());
         let how = Write::create().with_limits(Limits::none().with_per_scope(limit));
-        acme.write(&SessionKey::generate().unwrap(), record, how).await.map(drop).map_err(|error| error.kind())
+        acme.write(&SessionKey::generate().unwrap(), record, how)
+            .await
+            .map(drop)
+            .map_err(|error| error.kind())
     };
     assert_eq!(attempt(1).await, Ok(()));
     assert_eq!(attempt(1).await, Err(ErrorKind::QuotaExceeded));
@@ -83,7 +87,11 @@ async fn limit_of_an_owner_is_counted_in_the_tenant() {
         let backend = tenants.of(tenant).unwrap();
         let record = Record::new("{}", backend.clock().now()).with_owner(Some(owner.clone()));
         let how = Write::create().with_limits(Limits::none().with_per_owner(1));
-        backend.write(&SessionKey::generate().unwrap(), record, how).await.map(drop).map_err(|error| error.kind())
+        backend
+            .write(&SessionKey::generate().unwrap(), record, how)
+            .await
+            .map(drop)
+            .map_err(|error| error.kind())
     };
     assert_eq!(sign_in("acme").await, Ok(()));
     assert_eq!(sign_in("acme").await, Err(ErrorKind::QuotaExceeded));

@@ -1,8 +1,8 @@
 //! The integration tests of the tenancy layer.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-mod conformance;
 mod config;
+mod conformance;
 mod isolation;
 mod limit;
 mod registry;

@@ -6,13 +6,11 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use axum::{Router, routing::get};
 use cloakroom_core::{
-    ErrorKind, Filter, InMemorySessionBackend, SecurityEvent, Session, SessionBackend, SessionConfig, SessionError,
-    SessionEvent, SessionObserver,
+    ErrorKind, Filter, InMemorySessionBackend, SecurityEvent, Session, SessionBackend, SessionConfig,
+    SessionError, SessionEvent, SessionObserver,
 };
 use cloakroom_layer_tenancy::{TenantConfig, TenantSessionBackend, TenantSessionOperations, Tenants};
-use cloakroom_tower::{
-    Refusal, RequestTenant, SessionLayer, StoreDown, TenantResolver, UnknownTenant,
-};
+use cloakroom_tower::{Refusal, RequestTenant, SessionLayer, StoreDown, TenantResolver, UnknownTenant};
 use http_body_util::BodyExt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -81,7 +79,8 @@ async fn cookie_of_one_tenant_is_no_session_of_another() {
     let cookie = cookie.unwrap();
     let again = visit(&app, get_from("/", &[("host", "ACME.Shop.example.:443"), ("cookie", &cookie)])).await;
     assert_eq!(again.1, "acme 2");
-    let (_, body, theirs, _) = visit(&app, get_from("/", &[("host", "globex.shop.example"), ("cookie", &cookie)])).await;
+    let (_, body, theirs, _) =
+        visit(&app, get_from("/", &[("host", "globex.shop.example"), ("cookie", &cookie)])).await;
     assert_eq!(body, "globex 1");
     assert_ne!(theirs.unwrap(), cookie, "a key of its own");
     for tenant in ["acme", "globex"] {
@@ -97,7 +96,10 @@ async fn request_for_no_tenant_never_reaches_the_handler() {
     let (tenants, events) = (store(), Events::default());
     for (resolver, status) in [
         (TenantResolver::subdomain("shop.example").unwrap(), 404),
-        (TenantResolver::subdomain("shop.example").unwrap().with_unknown_tenant(UnknownTenant::BadRequest), 400),
+        (
+            TenantResolver::subdomain("shop.example").unwrap().with_unknown_tenant(UnknownTenant::BadRequest),
+            400,
+        ),
     ] {
         let config = SessionConfig::default().with_observer(events.clone());
         let app = site(by(resolver, &tenants).with_config(config));
@@ -137,7 +139,8 @@ async fn header_and_path_name_tenants_too() {
     let app = site(by(TenantResolver::header("X-Tenant").unwrap(), &tenants));
     let (_, body, _, response) = visit(&app, get_from("/", &[("x-tenant", "acme")])).await;
     assert_eq!(body, "acme 1");
-    let vary: Vec<_> = response.headers().get_all("vary").iter().map(|value| value.to_str().unwrap()).collect();
+    let vary: Vec<_> =
+        response.headers().get_all("vary").iter().map(|value| value.to_str().unwrap()).collect();
     let vary = vary.join(", ").to_ascii_lowercase();
     assert!(vary.contains("cookie") && vary.contains("x-tenant"), "{vary}");
     let two = visit(&app, get_from("/", &[("x-tenant", "acme"), ("x-tenant", "globex")])).await;
@@ -145,7 +148,9 @@ async fn header_and_path_name_tenants_too() {
 
     let app = site(by(TenantResolver::path_segment(1), &tenants));
     assert_eq!(visit(&app, get_from("/t/globex/cart", &[])).await.1, "globex 1");
-    for path in ["/", "/t", "/t/", "/t//globex", "//globex", "/./globex", "/t/glob%65x/", "/t/../globex", "/t/Globex"] {
+    for path in
+        ["/", "/t", "/t/", "/t//globex", "//globex", "/./globex", "/t/glob%65x/", "/t/../globex", "/t/Globex"]
+    {
         assert_eq!(visit(&app, get_from(path, &[])).await.0.as_u16(), 404, "{path}");
     }
 }

@@ -162,7 +162,8 @@ impl<'a> Pair<'a> {
     /// A step for a backend whose keys name no scope.
     fn without_scopes(step: Step) -> Step {
         let flat = |slot: Slot| Slot { scope: 0, ..slot };
-        let within = |choice: Choice| Choice { scope: if choice.scope == SCOPES { SCOPES } else { 0 }, ..choice };
+        let within =
+            |choice: Choice| Choice { scope: if choice.scope == SCOPES { SCOPES } else { 0 }, ..choice };
         match step {
             Step::Read(slot) => Step::Read(flat(slot)),
             Step::Write(slot, how, content) => Step::Write(flat(slot), how, content),

@@ -32,7 +32,9 @@ fn jwt(clock: Clock) -> JwtSessionBackend {
 
 cloakroom_testkit::conformance!(sqlite, |clock| async move { place::sqlite(clock).await.layer(acme()) });
 
-cloakroom_testkit::conformance!(sqlite_longest, |clock| async move { place::sqlite(clock).await.layer(longest()) });
+cloakroom_testkit::conformance!(sqlite_longest, |clock| async move {
+    place::sqlite(clock).await.layer(longest())
+});
 
 cloakroom_testkit::conformance!(file, |clock| async move { place::file(clock).await.layer(acme()) });
 
