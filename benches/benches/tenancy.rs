@@ -32,7 +32,8 @@ fn main() {
         for number in 0..1_000 {
             let record = Record::new(vec![b' '; 460], store.clock().now());
             let other = tenants.of(&format!("t{number}")).expect("a tenant");
-            other.write(&key, record.clone(), Write::create()).await.expect("written");
+            let theirs = SessionKey::generate().expect("a key");
+            other.write(&theirs, record.clone(), Write::create()).await.expect("written");
             if number == 0 {
                 store.write(&key, record.clone(), Write::create()).await.expect("written");
                 acme.write(&key, record, Write::create()).await.expect("written");
