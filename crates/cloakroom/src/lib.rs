@@ -9,8 +9,9 @@ pub use connect::connect;
 
 #[cfg(feature = "middleware")]
 pub use cloakroom_tower::{
-    CookieBuilder, CookieConfig, HeaderConfig, Refusal, ResponseFuture, SameSite, SessionLayer,
-    SessionService, StaleBackend, StoreDown, Transport,
+    CookieBuilder, CookieConfig, HeaderConfig, NoTenant, Refusal, RequestHead, RequestTenant, ResponseFuture,
+    SameSite, SessionLayer, SessionService, StaleBackend, StoreDown, TenantResolver, Transport,
+    UnknownTenant,
 };
 
 #[cfg(feature = "database")]
@@ -49,6 +50,12 @@ pub use cloakroom_layer_analytics::{
 #[cfg(feature = "analytics-prometheus")]
 pub use cloakroom_layer_analytics::PrometheusAnalytics;
 
+#[cfg(feature = "tenant")]
+pub use cloakroom_layer_tenancy::{
+    self as tenant, TenancyLayer, TenantConfig, TenantId, TenantSessionBackend, TenantSessionOperations,
+    Tenants,
+};
+
 /// What most applications import.
 ///
 /// ```
@@ -86,4 +93,11 @@ pub mod prelude {
 
     #[cfg(feature = "analytics")]
     pub use cloakroom_layer_analytics::{AnalyticsLayer, InstrumentedSessionBackend};
+    #[cfg(feature = "tenant")]
+    pub use cloakroom_layer_tenancy::{
+        TenancyLayer, TenantConfig, TenantId, TenantSessionBackend, TenantSessionOperations, Tenants,
+    };
+
+    #[cfg(all(feature = "tenant", feature = "middleware"))]
+    pub use cloakroom_tower::TenantResolver;
 }

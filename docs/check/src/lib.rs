@@ -24,6 +24,7 @@ chapters! {
     backend_jwt = "../../src/backend-jwt.md",
     encryption = "../../src/encryption.md",
     compression = "../../src/compression.md",
+    tenancy = "../../src/tenancy.md",
     formats = "../../src/formats.md",
     queries = "../../src/queries.md",
     observers = "../../src/observers.md",

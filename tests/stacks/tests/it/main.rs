@@ -6,3 +6,4 @@ mod compression;
 mod encryption;
 mod place;
 mod stack;
+mod tenancy;
