@@ -44,8 +44,8 @@ impl Site {
     /// What visitors see.
     #[must_use]
     pub fn pages(&self) -> Router {
-        let sessions = SessionLayer::new(self.backend.clone())
-            .with_cookie(CookieConfig::insecure_for_development());
+        let sessions =
+            SessionLayer::new(self.backend.clone()).with_cookie(CookieConfig::insecure_for_development());
         Router::new()
             .route("/", routing::get(visits))
             .route("/sign-in", routing::post(sign_in))
