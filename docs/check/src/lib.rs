@@ -26,6 +26,7 @@ chapters! {
     compression = "../../src/compression.md",
     formats = "../../src/formats.md",
     queries = "../../src/queries.md",
+    analytics = "../../src/analytics.md",
     observers = "../../src/observers.md",
     errors = "../../src/errors.md",
     security = "../../src/security.md",
