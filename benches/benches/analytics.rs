@@ -43,7 +43,14 @@ fn judge(report: &mut Report, cell: &str, outcomes: &[Outcome], name: &str) {
     let (ours, against) = (format!("+ {time:.0} ns"), format!("bare {:.0} ns", bare.best()));
     report.row(cell, &ours, &against, time, "< 300 ns", time < most);
     let (ours, against) = (format!("{:.2}", with.allocations), format!("{:.2}", bare.allocations));
-    report.row(&format!("{cell}: allocations"), &ours, &against, allocations, "≤ 1", allocations <= most_allocations);
+    report.row(
+        &format!("{cell}: allocations"),
+        &ours,
+        &against,
+        allocations,
+        "≤ 1",
+        allocations <= most_allocations,
+    );
 }
 
 fn main() {
