@@ -27,6 +27,7 @@ chapters! {
     tenancy = "../../src/tenancy.md",
     formats = "../../src/formats.md",
     queries = "../../src/queries.md",
+    analytics = "../../src/analytics.md",
     observers = "../../src/observers.md",
     errors = "../../src/errors.md",
     security = "../../src/security.md",

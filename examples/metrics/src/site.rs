@@ -42,7 +42,6 @@ impl Site {
     }
 
     /// What visitors see.
-    #[must_use]
     pub fn pages(&self) -> Router {
         let sessions =
             SessionLayer::new(self.backend.clone()).with_cookie(CookieConfig::insecure_for_development());
@@ -54,7 +53,6 @@ impl Site {
     }
 
     /// What Prometheus sees. Not for the public.
-    #[must_use]
     pub fn metrics(&self) -> Router {
         Router::new().route("/metrics", routing::get(metrics)).with_state(self.registry.clone())
     }

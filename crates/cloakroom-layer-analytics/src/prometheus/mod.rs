@@ -93,7 +93,6 @@ impl PrometheusAnalytics {
     }
 
     /// With labels, or other buckets.
-    #[must_use]
     pub fn builder() -> PrometheusBuilder {
         PrometheusBuilder::new()
     }
