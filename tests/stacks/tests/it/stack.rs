@@ -35,15 +35,15 @@ fn analytics() -> AnalyticsLayer {
 /// The first one is next to the store.
 fn pair(
     store: impl SessionBackend,
-    inner: impl BackendLayer<SharedBackend>,
-    outer: impl BackendLayer<SharedBackend>,
+    inner: &impl BackendLayer<SharedBackend>,
+    outer: &impl BackendLayer<SharedBackend>,
 ) -> SharedBackend {
     outer.layer(inner.layer(store.shared()).shared()).shared()
 }
 
 /// In the order that the book recommends.
 fn all(store: impl SessionBackend) -> SharedBackend {
-    pair(pair(store, encryption(), compression()), tenancy(), analytics())
+    pair(pair(store, &encryption(), &compression()), &tenancy(), &analytics())
 }
 
 macro_rules! pairs {
@@ -52,11 +52,11 @@ macro_rules! pairs {
             use super::*;
 
             cloakroom_testkit::conformance!(memory, |clock| async move {
-                pair(InMemorySessionBackend::with_clock(clock), $inner(), $outer())
+                pair(InMemorySessionBackend::with_clock(clock), &$inner(), &$outer())
             });
 
             cloakroom_testkit::conformance!(sqlite, |clock| async move {
-                pair(place::sqlite(clock).await, $inner(), $outer())
+                pair(place::sqlite(clock).await, &$inner(), &$outer())
             });
         }
     )*};
@@ -84,7 +84,7 @@ cloakroom_testkit::conformance!(
 
 cloakroom_testkit::conformance!(memory_upside_down, |clock| async move {
     let store = InMemorySessionBackend::with_clock(clock);
-    pair(pair(store, analytics(), tenancy()), compression(), encryption())
+    pair(pair(store, &analytics(), &tenancy()), &compression(), &encryption())
 });
 
 cloakroom_testkit::conformance!(sqlite, |clock| async move { all(place::sqlite(clock).await) });
@@ -100,7 +100,7 @@ cloakroom_testkit::conformance!(file, |clock| async move { all(place::file(clock
 cloakroom_testkit::conformance!(cookie, |clock| async move {
     let compressed = place::cookie(clock).layer(compression().allow_inside_sealed());
     let acme = TenancyLayer::new(TenantId::parse("acme").unwrap(), TenantConfig::default());
-    pair(compressed, acme, analytics())
+    pair(compressed, &acme, &analytics())
 });
 
 async fn stores() -> Vec<(&'static str, SharedBackend)> {
@@ -138,7 +138,7 @@ async fn memory_bomb_behind_all_layers_corrupted() {
         let backend = all(store.clone());
         let key = SessionKey::generate().unwrap();
         let wide = compression().with_expansion_limit(1 << 27);
-        let bomb = pair(pair(store.clone(), encryption(), wide), tenancy(), analytics());
+        let bomb = pair(pair(store.clone(), &encryption(), &wide), &tenancy(), &analytics());
         let record = Record::new(vec![b' '; 1 << 26], backend.clock().now());
         bomb.write(&key, record, Write::create()).await.unwrap();
         assert!(stored(&store, &key).await.1.payload.len() < 1 << 14, "{name}");
@@ -177,7 +177,7 @@ async fn id_of_another_tenant_nothing_and_its_address_refused() {
     for (name, store) in stores().await {
         let acme = all(store.clone());
         let globex = TenancyLayer::new(TenantId::parse("globex").unwrap(), TenantConfig::default());
-        let globex = pair(pair(store.clone(), encryption(), compression()), globex, analytics());
+        let globex = pair(pair(store.clone(), &encryption(), &compression()), &globex, &analytics());
         let session = Session::new(globex.clone());
         session.set("cart", "hat").unwrap();
         session.save().await.unwrap();
