@@ -41,6 +41,7 @@ impl Refusal {
 /// | `Conflict` | 503, `Retry-After: 1`: others kept writing |
 /// | `Unavailable` | 503, `Retry-After: 5` |
 /// | `Corrupted` | `None`: the response goes out as it is; the log and a security event tell |
+/// | `QuotaExceeded` | 503: a limit, or a full store |
 /// | all others | 500 |
 #[must_use]
 pub fn refusal(kind: ErrorKind) -> Option<Refusal> {
@@ -55,6 +56,9 @@ pub fn refusal(kind: ErrorKind) -> Option<Refusal> {
         }
         ErrorKind::Unavailable => {
             (503, Some(5), "Sessions cannot be reached at the moment. Please try again shortly.")
+        }
+        ErrorKind::QuotaExceeded => {
+            (503, None, "There is no room for another session at the moment. Please try again later.")
         }
         ErrorKind::Corrupted => return None,
         _ => (500, None, "Your session could not be saved."),

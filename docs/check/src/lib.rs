@@ -22,6 +22,7 @@ chapters! {
     backend_file = "../../src/backend-file.md",
     backend_cookie = "../../src/backend-cookie.md",
     backend_jwt = "../../src/backend-jwt.md",
+    layers = "../../src/layers.md",
     encryption = "../../src/encryption.md",
     compression = "../../src/compression.md",
     tenancy = "../../src/tenancy.md",
