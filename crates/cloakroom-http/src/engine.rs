@@ -257,7 +257,9 @@ impl Engine {
                 tracing::warn!(target: "cloakroom", %error, "the session was not extended; its end stays");
             }
             ErrorKind::Gone => tracing::info!(target: "cloakroom", %error, "a request outlived its session"),
-            ErrorKind::Conflict => tracing::warn!(target: "cloakroom", %error, "saving the session failed"),
+            ErrorKind::Conflict | ErrorKind::QuotaExceeded => {
+                tracing::warn!(target: "cloakroom", %error, "saving the session failed")
+            }
             _ => tracing::error!(target: "cloakroom", %error, "saving the session failed"),
         }
         if let (ErrorKind::Corrupted, Some(id)) = (error.kind(), session.id()) {

@@ -131,7 +131,12 @@ impl TenantResolver {
     /// # Errors
     /// `InvalidConfig` when the name cannot be a header's or belongs to another purpose.
     pub fn header(name: &str) -> Result<Self> {
-        Ok(Self::new(How::Header(HeaderConfig::named(name)?.request_header().into())))
+        let name: Box<str> = HeaderConfig::named(name)?.request_header().into();
+        if matches!(&*name, "host" | "forwarded" | "x-forwarded-host") {
+            let error = SessionError::new(ErrorKind::InvalidConfig, "resolve tenant");
+            return Err(error.with_message("a host has ports and dots: use `host` or `subdomain`"));
+        }
+        Ok(Self::new(How::Header(name)))
     }
 
     /// A segment of the path, counted from 0: with 1, `acme` in `/t/acme/cart`. It is taken as it was sent, and one with

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use cloakroom_core::{
-    Capability, Clock, Cursor, Filter, Page, Record, Removal, Result, Rotate, SessionBackend, SessionKey,
-    Touch, Write,
+    Capability, Clock, Cursor, Filter, Mode, Page, Record, Removal, Result, Rotate, SessionBackend,
+    SessionKey, Touch, Write,
 };
 
 use crate::config::TenantConfig;
@@ -61,7 +61,9 @@ impl<B: SessionBackend> SessionBackend for TenantSessionBackend<B> {
     async fn write(&self, key: &SessionKey, record: Record, mut how: Write) -> Result<SessionKey> {
         let key = self.space.own(key, "write")?;
         self.space.check_size(&record, "write")?;
-        how.limits = self.space.limit(how.limits);
+        if !matches!(how.mode, Mode::Update(_)) {
+            how.limits = self.space.limit(how.limits);
+        }
         self.inner.write(&key, record, how).await
     }
 
@@ -70,11 +72,10 @@ impl<B: SessionBackend> SessionBackend for TenantSessionBackend<B> {
         old: &SessionKey,
         new: &SessionKey,
         record: Record,
-        mut how: Rotate,
+        how: Rotate,
     ) -> Result<SessionKey> {
         let (old, new) = (self.space.own(old, "rotate")?, self.space.own(new, "rotate")?);
         self.space.check_size(&record, "rotate")?;
-        how.limits = self.space.limit(how.limits);
         self.inner.rotate(&old, &new, record, how).await
     }
 

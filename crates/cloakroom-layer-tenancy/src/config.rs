@@ -71,7 +71,7 @@ impl TenantConfig {
     }
 
     /// Limits the live sessions of each tenant. The check is part of the step that stores, so it holds whatever happens
-    /// at once, and changes of sessions that are there pass at the limit. Over a backend that does not check limits
+    /// at once, and sessions that are there go on at the limit, and beyond one that was lowered. Over a backend that does not check limits
     /// every operation is `InvalidConfig`.
     pub fn with_max_sessions(mut self, limit: u64) -> Self {
         self.max_sessions = Some(limit);

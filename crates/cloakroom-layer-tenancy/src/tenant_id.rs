@@ -30,7 +30,8 @@ impl TenantId {
     /// without escapes.
     pub fn parse(name: &str) -> Result<Self> {
         if name.is_empty() || name.len() > Self::MAX_LENGTH || !name.bytes().all(Self::allows) {
-            return Err(SessionError::new(ErrorKind::InvalidKey, "parse tenant"));
+            let error = SessionError::new(ErrorKind::InvalidKey, "parse tenant");
+            return Err(error.with_message("a tenant's name is 1 to 128 letters, digits, -, _, . and ~"));
         }
         Ok(Self(name.into()))
     }

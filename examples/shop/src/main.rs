@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::Router;
-use cloakroom::{CookieConfig, Sweeper};
+use cloakroom::{CookieConfig, SessionBackendExt, Sweeper};
 use tokio::net::TcpListener;
 
 use options::Options;
@@ -52,10 +52,15 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let url = options.backend_url(cookie.name());
     let store = cloakroom::connect(&url).await.map_err(|error| explained(&error))?;
     let stack = Stack::new(store, &options)?;
+    // Layers that do not fit say so now rather than to every visitor.
+    stack.backend.ping().await.map_err(|error| explained(&error))?;
     let listener = listen(options.listen).await?;
+    let metrics = match options.metrics {
+        Some(address) => stack.registry.clone().zip(Some(listen(address).await?)),
+        None => None,
+    };
     announce(&options, listener.local_addr()?);
-    if let Some((registry, address)) = stack.registry.clone().zip(options.metrics) {
-        let listener = listen(address).await?;
+    if let Some((registry, listener)) = metrics {
         println!("Metrics are at http://{}/metrics", listener.local_addr()?);
         tokio::spawn(async move { axum::serve(listener, site::metrics(registry)).await });
     }

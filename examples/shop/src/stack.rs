@@ -3,8 +3,7 @@ use std::path::Path;
 use cloakroom::encryption::{KeyRing, SealKey};
 use cloakroom::{
     AnalyticsLayer, CompressionLayer, CookieConfig, EncryptedSessionBackend, PrometheusAnalytics,
-    SessionBackendExt, SessionError, SessionLayer, SharedBackend, TenantConfig, TenantResolver, Tenants,
-    ZstdCompressor,
+    SessionBackendExt, SessionLayer, SharedBackend, TenantConfig, TenantResolver, Tenants, ZstdCompressor,
 };
 use prometheus::Registry;
 
@@ -62,6 +61,10 @@ impl Stack {
 
 fn ring(file: &Path) -> Result<KeyRing, Box<dyn std::error::Error>> {
     let lines = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let keys = lines.lines().filter(|line| !line.trim().is_empty()).map(SealKey::parse);
-    Ok(KeyRing::new(keys.collect::<Result<Vec<_>, SessionError>>()?)?)
+    let mut keys = Vec::new();
+    for (index, line) in lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let explained = |error| format!("{}, line {}: {error}", file.display(), index + 1);
+        keys.push(SealKey::parse(line).map_err(explained)?);
+    }
+    Ok(KeyRing::new(keys)?)
 }

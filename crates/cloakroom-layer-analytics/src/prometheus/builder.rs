@@ -12,6 +12,8 @@ use super::{Inner, PrometheusAnalytics, Tenants};
 const OTHER: &str = "other";
 const BACKEND: &str = "backend";
 const TENANT: &str = "tenant";
+/// Labels that some metrics have of themselves.
+const OWN: [&str; 4] = ["reason", "operation", "kind", "le"];
 
 /// From 5 µs, which memory needs, to 5 s, where timeouts are.
 const LATENCY_BUCKETS: [f64; 18] = [
@@ -111,8 +113,10 @@ impl PrometheusBuilder {
     ///
     /// # Errors
     /// `InvalidConfig` when the registry has these metrics already with the same label values or with other label names,
-    /// when a label name is malformed or `tenant` is asked for twice, or when buckets do not ascend.
+    /// when a label name is malformed or one that the metrics have themselves, when `tenant` is asked for twice, or when
+    /// buckets do not ascend.
     pub fn register(self, registry: &Registry) -> Result<PrometheusAnalytics> {
+        self.check_labels()?;
         let per_tenant = self.most_tenants.map(|_| TENANT);
         let families = Families::new(&self.constant, per_tenant, &self.latency_buckets, &self.size_buckets)
             .map_err(refused)?;
@@ -127,6 +131,24 @@ impl PrometheusBuilder {
         // As one collector: a registry takes it whole or not at all.
         registry.register(Box::new(families.clone())).map_err(refused)?;
         Ok(PrometheusAnalytics(Arc::new(Inner { families, unscoped, tenants })))
+    }
+}
+
+/// What `prometheus` does not see: it looks for equal names among labels of one kind only.
+impl PrometheusBuilder {
+    fn check_labels(&self) -> Result<()> {
+        let is_taken = |name: &str| match name {
+            TENANT => self.most_tenants.is_some(),
+            name => name.starts_with("__") || OWN.contains(&name),
+        };
+        if !self.constant.keys().any(|name| is_taken(name)) {
+            return Ok(());
+        }
+        let error = SessionError::new(ErrorKind::InvalidConfig, "register metrics").with_backend("analytics");
+        Err(error.with_message(
+            "a label is named twice: `reason`, `operation`, `kind` and `le` are the metrics' own, `tenant` is theirs after \
+             `with_tenants`, and names that begin with `__` are Prometheus's",
+        ))
     }
 }
 

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use cloakroom_core::Removal;
+use cloakroom_core::{ErrorKind, Removal};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts};
@@ -65,6 +65,13 @@ const OTHERS: [Operation; 8] = [
     Operation::Count,
     Operation::RemoveAll,
     Operation::Sweep,
+];
+
+/// Errors that alerts look for. Shown from the start: a series that appears with its first error has no increase to see.
+const ALARMING: [(Operation, ErrorKind); 3] = [
+    (Operation::Read, ErrorKind::Corrupted),
+    (Operation::Read, ErrorKind::Unavailable),
+    (Operation::Write, ErrorKind::Unavailable),
 ];
 
 const REASONS: [Removal; 5] =
@@ -152,6 +159,10 @@ impl Families {
         let counter = |family: &IntCounterVec| family.get_metric_with_label_values(&plain);
         let with = |own: &'static str| [own].into_iter().chain(tenant).collect::<Vec<&str>>();
         let reason = |reason: Removal| self.deleted.get_metric_with_label_values(&with(reason.as_str()));
+        for (operation, kind) in ALARMING {
+            let own = [operation.as_str(), kind.as_str()].into_iter().chain(tenant);
+            self.error.get_metric_with_label_values(&own.collect::<Vec<&str>>())?;
+        }
         let [explicit, flushed, expired, revoked, rotated] = REASONS;
         Ok(Meter {
             tenant: tenant.map(Into::into),

@@ -114,11 +114,6 @@ fn instances_that_clash_invalid_config_and_the_first_goes_on() {
         PrometheusAnalytics::builder(),
         PrometheusAnalytics::builder().with_backend("b").with_label("zone", "1"),
         PrometheusAnalytics::builder().with_backend("b").with_tenants(3),
-        PrometheusAnalytics::builder().with_backend("b").with_label("not a name", "1"),
-        PrometheusAnalytics::builder().with_backend("b").with_label("reason", "1"),
-        PrometheusAnalytics::builder().with_backend("b").with_label("le", "1"),
-        PrometheusAnalytics::builder().with_tenant("acme").with_tenants(3),
-        PrometheusAnalytics::builder().with_backend("b").with_latency_buckets([2.0, 1.0]),
     ];
     for (index, builder) in builders.into_iter().enumerate() {
         let error = builder.register(&registry).unwrap_err();
@@ -130,6 +125,29 @@ fn instances_that_clash_invalid_config_and_the_first_goes_on() {
     assert_eq!(shown(&registry).len(), 2 * before, "what was refused left nothing behind");
     first.record(&AnalyticsEvent::new(Operation::Write, Outcome::Created, Duration::ZERO));
     assert_eq!(shown(&registry)[r#"session_created_total{backend="a"}"#], 1.0);
+}
+
+#[test]
+fn labels_and_buckets_that_cannot_be_invalid_config_in_an_empty_registry() {
+    let plain = PrometheusAnalytics::builder;
+    let builders = [
+        plain().with_label("not a name", "1"),
+        plain().with_label("reason", "1"),
+        plain().with_label("operation", "1"),
+        plain().with_label("kind", "1"),
+        plain().with_label("le", "1"),
+        plain().with_label("__name__", "1"),
+        plain().with_tenant("acme").with_tenants(3),
+        plain().with_latency_buckets([2.0, 1.0]),
+    ];
+    for (index, builder) in builders.into_iter().enumerate() {
+        let registry = Registry::new();
+        let error = builder.register(&registry).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{index}: {error:?}");
+        assert!(error.to_string().contains("label"), "{index}: {error}");
+        assert!(registry.gather().is_empty(), "{index}");
+    }
+    metrics(&Registry::new(), plain().with_tenant("acme"));
 }
 
 #[tokio::test]

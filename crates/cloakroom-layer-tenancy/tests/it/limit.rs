@@ -2,7 +2,7 @@
 
 use cloakroom_core::{
     Capability, ErrorKind, Filter, InMemorySessionBackend, Limits, Owner, Record, Rotate, SessionBackend,
-    SessionKey, Write,
+    SessionBackendExt, SessionKey, Write,
 };
 use cloakroom_layer_tenancy::{TenantConfig, TenantSessionBackend, TenantSessionOperations, Tenants};
 use cloakroom_testkit::Spy;
@@ -58,6 +58,43 @@ async fn updates_and_rotations_at_the_limit_succeed() {
     let new = SessionKey::generate().unwrap();
     acme.rotate(&key, &new, login.clone(), Rotate::new(login.version)).await.unwrap();
     assert_eq!(acme.count_sessions().await.unwrap(), 2);
+}
+
+/// A smaller plan is no reason to sign people out, nor to keep them from signing in.
+#[tokio::test]
+async fn lowered_limit_lets_those_who_are_there_go_on_and_nobody_in() {
+    let store = InMemorySessionBackend::new();
+    let of = |limit| {
+        let config = TenantConfig::default().with_max_sessions(limit);
+        Tenants::new(store.clone(), config).of("acme").unwrap()
+    };
+    let (before, after) = (of(3), of(1));
+    let (key, record) = create(&before, Limits::none()).await.unwrap();
+    create(&before, Limits::none()).await.unwrap();
+    create(&before, Limits::none()).await.unwrap();
+    let now = after.clock().now();
+    let login = record
+        .clone()
+        .with_version(record.version.next(now))
+        .with_owner(Some(Owner::parse("user:1").unwrap()));
+    after.write(&key, login.clone(), Write::update(record.version)).await.unwrap();
+    let new = SessionKey::generate().unwrap();
+    after.rotate(&key, &new, login.clone(), Rotate::new(login.version)).await.unwrap();
+    after.write(&new, login, Write::overwrite()).await.unwrap();
+    assert_eq!(create(&after, Limits::none()).await.unwrap_err(), ErrorKind::QuotaExceeded);
+    assert_eq!(after.count_sessions().await.unwrap(), 3);
+}
+
+/// Values by name and copies are sessions of the tenant like others.
+#[tokio::test]
+async fn value_by_name_and_copy_at_the_limit_quota_exceeded() {
+    let acme = limited(1).of("acme").unwrap();
+    acme.save("settings", &1, None).await.unwrap();
+    acme.save("settings", &2, None).await.unwrap();
+    assert_eq!(acme.save("more", &1, None).await.unwrap_err().kind(), ErrorKind::QuotaExceeded);
+    let copy = Record::new("{}", acme.clock().now());
+    let copied = acme.write(&SessionKey::generate().unwrap(), copy, Write::newer()).await;
+    assert_eq!(copied.unwrap_err().kind(), ErrorKind::QuotaExceeded);
 }
 
 #[tokio::test]

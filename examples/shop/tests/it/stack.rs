@@ -89,12 +89,13 @@ fn layers_that_cannot_be_are_refused_at_the_start() {
     std::fs::write(folder.path().join("keys"), KEY).unwrap();
     std::fs::write(folder.path().join("short"), "AAAA").unwrap();
     for arguments in [
-        ["--backend", "cookie:?passphrase=long%20enough%20for%20anybody", "--encrypt", "keys"],
-        ["--backend", "memory:", "--encrypt", "short"],
-        ["--backend", "memory:", "--encrypt", "nowhere"],
-        ["--backend", "memory:", "--tenants", "not a domain"],
+        &["--backend", "cookie:?passphrase=long%20enough%20for%20anybody", "--encrypt", "keys"][..],
+        &["--backend", "jwt:?key=mNdbqaTMPLQZ6vrDyg-Kvi43OUxUZQWzVpIpSctVCX0", "--compress"],
+        &["--backend", "memory:", "--encrypt", "short"],
+        &["--backend", "memory:", "--encrypt", "nowhere"],
+        &["--backend", "memory:", "--tenants", "not a domain"],
     ] {
-        let output = run(folder.path(), &[&["--listen", "127.0.0.1:0"][..], &arguments].concat());
+        let output = run(folder.path(), &[&["--listen", "127.0.0.1:0"][..], arguments].concat());
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && said.starts_with("shop: "), "{arguments:?}: {said}");
         assert!(!said.contains("AAAA"), "{said}");
