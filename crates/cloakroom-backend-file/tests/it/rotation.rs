@@ -168,3 +168,20 @@ async fn rotation_cut_after_it_took_effect_outlives_its_trail() {
         assert_eq!(there.map(|there| there.payload), Some(cut.after.payload), "step {step}");
     }
 }
+
+#[tokio::test]
+async fn session_that_rotates_onto_what_expired_is_still_its_owners() {
+    let clock = ManualClock::new();
+    let backend = place::backend(clock.clock(), Durability::None).await;
+    let [old, new] = ["old", "new"].map(|name| SessionKey::from_name(name).unwrap());
+    let record = Record::new("{}", clock.now()).with_owner(Some(owner()));
+    let brief = record.clone().with_expires_at(Some(clock.now() + Duration::from_secs(1)));
+    backend.write(&new, brief, Write::create()).await.unwrap();
+    backend.write(&old, record.clone(), Write::create()).await.unwrap();
+    clock.advance(Duration::from_secs(1));
+    backend.rotate(&old, &new, record.clone(), Rotate::new(record.version)).await.unwrap();
+    let mine = Filter::unscoped().with_owner(owner());
+    assert_eq!(backend.count(&mine).await.unwrap(), 1);
+    assert_eq!(backend.remove_all(&mine, Removal::Revoked).await.unwrap(), 1);
+    assert!(backend.read(&new).await.unwrap().is_none());
+}
