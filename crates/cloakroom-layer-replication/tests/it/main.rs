@@ -1,0 +1,4 @@
+//! The integration tests of the replication layer.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod conformance;
