@@ -135,10 +135,9 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         how: Rotate,
     ) -> Result<()> {
         let regime = self.writable("rotate").await?;
-        let (begun, second) = (Begun(self, Some(new)), Begun(self, Some(old)));
+        let begun = Begun(self, Some(old));
         let answer = self.replica(regime.authority).rotate(old, new, record.clone(), how.clone()).await;
         begun.settle(&answer);
-        second.settle(&answer);
         self.decided(regime, answer).await?;
         let mut how = how;
         how.limits = Limits::none();
@@ -178,7 +177,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 Err(error) if is_refusal(&error) => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
-                    self.spread(regime, Change::Bury(key.clone(), tombstone)).await?;
+                    self.spread(regime, Change::Bury(key.clone(), tombstone, there.version)).await?;
                     return Ok(true);
                 }
             }
@@ -319,7 +318,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 vec![(new, Work::Record(record.clone())), (old, Work::Record(left))]
             }
             Change::Touch(key, how) => vec![(key, Work::Touch(*how))],
-            Change::Bury(key, tombstone) => vec![(key, Work::Record(tombstone.clone()))],
+            Change::Bury(key, tombstone, _) => vec![(key, Work::Record(tombstone.clone()))],
             Change::Compare(key) => vec![(key, Work::Compare)],
         };
         for (key, work) in works {

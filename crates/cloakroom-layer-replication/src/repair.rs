@@ -2,18 +2,35 @@
 
 use std::time::Duration;
 
-use cloakroom_core::{Mode, Record, Rotate, SessionBackend, SessionKey, Touch, Write};
+use cloakroom_core::{
+    ErrorKind, Mode, Record, Result as Outcome, Rotate, SessionBackend, SessionError, SessionKey, State,
+    Touch, Version, Write,
+};
 use tokio::time::Instant;
 
 use crate::backend::Inner;
-use crate::error::{Failure, is_refusal, unavailable};
+use crate::error::{Failure, NAME, is_refusal, unavailable};
 use crate::order::{self, Step};
 use crate::queue::Work;
 use crate::regime::Regime;
-use crate::strategy::ReplicationStrategy::SyncReplication;
+use crate::status::CopyStatus;
+use crate::strategy::ReplicationStrategy::{AsyncReplication, SyncReplication};
 
 /// The first and the longest pause while a write of somebody else is under way.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
+/// How long a copy may lack what is changed.
+const GRACE: Duration = Duration::from_millis(500);
+/// Longest trail that is followed.
+const MOST_HOPS: u32 = 64;
+
+/// What it means that a copy lacks a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// That it gets it.
+    Place,
+    /// That it misses a change which nobody knows any more, such as the rotation that the record came from.
+    Lose,
+}
 
 /// What the authority has decided, for the copies.
 #[derive(Clone, Debug)]
@@ -21,7 +38,8 @@ pub(crate) enum Change {
     Write(SessionKey, Record, Write),
     Rotate(SessionKey, SessionKey, Record, Rotate),
     Touch(SessionKey, Touch),
-    Bury(SessionKey, Record),
+    /// The tombstone, and the version it buries.
+    Bury(SessionKey, Record, Version),
     /// Whatever it has decided.
     Compare(SessionKey),
 }
@@ -29,8 +47,11 @@ pub(crate) enum Change {
 impl Change {
     pub(crate) fn key(&self) -> &SessionKey {
         match self {
-            Self::Write(key, ..) | Self::Touch(key, _) | Self::Bury(key, _) | Self::Compare(key) => key,
-            Self::Rotate(_, new, ..) => new,
+            Self::Write(key, ..)
+            | Self::Rotate(key, ..)
+            | Self::Touch(key, _)
+            | Self::Bury(key, ..)
+            | Self::Compare(key) => key,
         }
     }
 }
@@ -49,8 +70,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 Ok(None) => return Box::pin(self.agree(regime, copy, key)).await,
                 touched => touched.map(drop),
             },
-            Change::Bury(key, tombstone) => {
-                replica.write(key, tombstone.clone(), Write::newer()).await.map(drop)
+            Change::Bury(key, tombstone, buried) => {
+                replica.write(key, tombstone.clone(), Write::update(*buried)).await.map(drop)
             }
             Change::Compare(key) => return Box::pin(self.agree(regime, copy, key)).await,
         };
@@ -65,12 +86,13 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             }
             (Ok(()), _) => Ok(()),
             (Err(error), _) if !is_refusal(&error) => Err(Failure::Copy(error)),
-            (Err(_), Change::Rotate(old, new, _, how)) => {
+            (Err(_), Change::Rotate(old, new, _, how)) if how.trail.is_some() => {
+                Box::pin(self.agree(regime, copy, old)).await?;
+                Box::pin(self.agree_on(regime, copy, new, Missing::Place)).await
+            }
+            (Err(_), Change::Rotate(old, new, ..)) => {
                 // The successor first: between the two steps the session is at both keys rather than at neither.
-                Box::pin(self.agree(regime, copy, new)).await?;
-                if how.trail.is_some() {
-                    return Box::pin(self.agree(regime, copy, old)).await;
-                }
+                Box::pin(self.agree_on(regime, copy, new, Missing::Place)).await?;
                 Box::pin(self.bury_left(regime, copy, old)).await
             }
             (Err(_), _) => Box::pin(self.agree(regime, copy, change.key())).await,
@@ -80,8 +102,22 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     /// Makes the copy hold what the authority holds. Where another write may be under way it waits, until the patience
     /// is over.
     pub(crate) async fn agree(&self, regime: &Regime, copy: usize, key: &SessionKey) -> Result<(), Failure> {
+        let counts = self.strategy != AsyncReplication && regime.status(copy) == CopyStatus::InSync;
+        let missing = if counts { Missing::Lose } else { Missing::Place };
+        self.agree_on(regime, copy, key, missing).await
+    }
+
+    async fn agree_on(
+        &self,
+        regime: &Regime,
+        copy: usize,
+        key: &SessionKey,
+        missing: Missing,
+    ) -> Result<(), Failure> {
         let (replica, authority) = (self.replica(copy), self.replica(regime.authority));
-        let (deadline, mut pause) = (Instant::now() + self.config.patience, PAUSES[0]);
+        let begin = Instant::now();
+        let (deadline, mut pause) = (begin + self.config.patience, PAUSES[0]);
+        let grace = begin + GRACE.min(self.config.patience / 2);
         loop {
             // In this order: what is replaced cannot have been decided after what takes its place.
             let there = replica.read(key).await.map_err(Failure::Copy)?;
@@ -95,6 +131,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 },
                 |there| self.tombstone(there),
             );
+            let lacks = truth.is_some() && there.is_none();
             match step {
                 Step::Agreed => return self.unchanged(regime).map_err(Failure::Undecided),
                 Step::Extend(touch) => {
@@ -103,12 +140,28 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 }
                 // An authority that forgets proves nothing by having nothing.
                 Step::Place(..) if truth.is_none() && !authority.capability().durable => return Ok(()),
+                // Somebody may be about to bring what came before: a creation, or a rotation with its old key.
+                Step::Place(..) if lacks && missing == Missing::Lose && Instant::now() < grace => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSES[1]);
+                }
                 Step::Place(record, how) => {
                     self.confirm(regime, copy).await.map_err(Failure::Undecided)?;
-                    match replica.write(key, record, how).await {
+                    let placed = if truth.is_none() && !self.fence(regime, key, &record).await? {
+                        Ok(())
+                    } else {
+                        self.place(regime, copy, key, there.as_ref(), record, how).await
+                    };
+                    match placed {
                         Err(error) if !is_refusal(&error) => return Err(Failure::Copy(error)),
                         Err(_) => {}
-                        Ok(_) => {
+                        Ok(()) if lacks && missing == Missing::Lose => {
+                            let error = SessionError::new(ErrorKind::Unexpected, "write").with_backend(NAME);
+                            let error = error
+                                .with_message("the copy lacked what was changed: it misses more than that");
+                            return Err(Failure::Copy(error));
+                        }
+                        Ok(()) => {
                             self.meters.repairs.add();
                         }
                     }
@@ -125,10 +178,61 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         }
     }
 
+    /// Puts the authority's record on the copy. Where the session was rotated and the copy does not know, it is rotated
+    /// there too, in one step.
+    async fn place(
+        &self,
+        regime: &Regime,
+        copy: usize,
+        key: &SessionKey,
+        there: Option<&Record>,
+        record: Record,
+        how: Write,
+    ) -> Outcome<()> {
+        let replica = self.replica(copy);
+        if let Some(there) = there.filter(|there| there.is_live())
+            && record.state == State::Moved
+            && let Some((last, moved)) = self.end_of_trail(regime, key, &record).await?
+            && replica.read(&last).await?.is_none()
+        {
+            let how = Rotate::new(there.version).with_trail(record);
+            return replica.rotate(key, &last, moved, how).await.map(drop);
+        }
+        replica.write(key, record, how).await.map(drop)
+    }
+
+    /// Where the session of a trail lives, if it does.
+    async fn end_of_trail(
+        &self,
+        regime: &Regime,
+        from: &SessionKey,
+        marker: &Record,
+    ) -> Outcome<Option<(SessionKey, Record)>> {
+        let mut marker = marker.clone();
+        for _ in 0..MOST_HOPS {
+            let Some(successor) = marker.successor() else { return Ok(None) };
+            let address = SessionKey::from_id(successor);
+            let key = from.scope().map_or_else(|| address.clone(), |scope| address.scoped(scope));
+            match self.replica(regime.authority).read(&key).await? {
+                Some(record) if record.is_live() => return Ok(Some((key, record))),
+                Some(record) => marker = record,
+                None => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
     /// Takes a record back that this writer put on a copy and that the authority refused.
     pub(crate) async fn discard(&self, regime: &Regime, copy: usize, key: &SessionKey, dead: &Record) {
         let truth = match self.replica(regime.authority).read(key).await {
-            Ok(truth) => truth.unwrap_or_else(|| self.tombstone(dead)),
+            Ok(Some(truth)) => truth,
+            Ok(None) => {
+                let tombstone = self.tombstone(dead);
+                match self.fence(regime, key, &tombstone).await {
+                    Ok(true) => tombstone,
+                    _ => return self.suspect(key),
+                }
+            }
             Err(_) => return self.suspect(key),
         };
         if truth.version == dead.version && truth.state == dead.state {
@@ -159,8 +263,16 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         Err(Failure::Undecided(unavailable("rotate", "the copies do not agree")))
     }
 
-    /// Ends what only a copy has. A tombstone at the authority first, so that it cannot appear there meanwhile.
-    /// Whether it was only there.
+    /// A tombstone where the authority has nothing, so that what is under way cannot appear there any more. Whether
+    /// nothing was there.
+    async fn fence(&self, regime: &Regime, key: &SessionKey, tombstone: &Record) -> Result<bool, Failure> {
+        match self.replica(regime.authority).write(key, tombstone.clone(), Write::create()).await {
+            Err(error) if is_refusal(&error) => Ok(false),
+            written => written.map(|_| true).map_err(Failure::Undecided),
+        }
+    }
+
+    /// Ends what only a copy has; whether it was only there.
     pub(crate) async fn bury_orphan(
         &self,
         regime: &Regime,
@@ -169,13 +281,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         orphan: &Record,
     ) -> Result<bool, Failure> {
         let tombstone = self.tombstone(orphan);
-        match self.replica(regime.authority).write(key, tombstone.clone(), Write::create()).await {
-            Err(error) if is_refusal(&error) => {
-                self.agree(regime, copy, key).await?;
-                return Ok(false);
-            }
-            written => written.map_err(Failure::Undecided)?,
-        };
+        if !self.fence(regime, key, &tombstone).await? {
+            self.agree(regime, copy, key).await?;
+            return Ok(false);
+        }
         match self.replica(copy).write(key, tombstone, Write::update(orphan.version)).await {
             Err(error) if is_refusal(&error) => self.agree(regime, copy, key).await?,
             written => drop(written.map_err(Failure::Copy)?),
