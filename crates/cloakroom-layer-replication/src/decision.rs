@@ -167,6 +167,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             let meant = |record: &Record| {
                 record.is_live() && filter.is_none_or(|filter| filter.matches(key.scope(), key.id(), record))
             };
+            if there.as_ref().is_some_and(|there| !there.is_live()) && self.strategy != AsyncReplication {
+                // Whoever ended it may have gone before the copies heard of it; what is answered here counts.
+                self.spread(regime, Change::Compare(key.clone())).await?;
+            }
             let Some(there) = there.filter(meant) else { return Ok(false) };
             let tombstone = self.tombstone(&there);
             let begun = Begun(self, Some(key));
@@ -236,15 +240,18 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         }
         // Control records are live; with them in reach there is no call that takes the rest alone.
         let everything = filter.scope == ScopeFilter::Any && filter.owner.is_none();
-        if everything && self.knowledge.current().is_some_and(|now| now.epoch > 0) {
-            return Ok(ended);
+        if !(everything && self.knowledge.current().is_some_and(|now| now.epoch > 0)) {
+            // What a scan cannot see, because it moves.
+            let escaped = authority.remove_all(filter, reason).await?;
+            if escaped > 0 {
+                self.look_again(filter);
+            }
+            ended += escaped;
         }
-        // What a scan cannot see, because it moves.
-        let escaped = authority.remove_all(filter, reason).await?;
-        if escaped > 0 {
-            self.look_again(filter);
+        if self.strategy != AsyncReplication {
+            self.look_for(filter).await?;
         }
-        Ok(ended + escaped)
+        Ok(ended)
     }
 
     /// Brings a decision to the other copies, or puts it into the queue.

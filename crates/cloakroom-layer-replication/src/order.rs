@@ -91,10 +91,8 @@ pub(crate) fn step(
             }
         }
         (Some(truth), Some(there)) => {
-            // Two markers, or a name that is used again. In doubt a tombstone stays.
-            let replaces =
-                if truth.is_live() { outlives(truth, there) } else { truth.version > there.version };
-            if replaces { Step::Place(truth.clone(), Write::overwrite()) } else { Step::Agreed }
+            // A name that is used again, or what a former authority did and nobody heard of. Of two markers any will do.
+            if truth.is_live() { Step::Place(truth.clone(), Write::overwrite()) } else { Step::Agreed }
         }
     }
 }

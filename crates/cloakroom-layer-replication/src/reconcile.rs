@@ -140,8 +140,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let mut regime = self.regime("reconcile").await?;
         if regime.status(copy) == CopyStatus::Behind {
             regime = self.admit(copy).await?;
-            // Until every process sends its writes there too.
-            tokio::time::sleep(self.config.poll * 2).await;
+            // Until every process sends its writes there too, and what was given up has arrived or never will.
+            tokio::time::sleep(self.config.poll * 2 + self.config.patience).await;
         }
         let manner = match manner {
             Some(manner) => manner,
@@ -337,25 +337,37 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         Err(unavailable("reconcile", "a record kept changing"))
     }
 
-    /// Looks on the copies for what escaped a removal of many, now that nothing of then is under way any more.
+    /// Ends on the copies what a removal of many means and the authority has ended, by whomever, or does not have.
     pub(crate) async fn look_for(&self, filter: &Filter) -> Result<()> {
         let regime = self.regime("remove_all").await?;
         for copy in self.followers(&regime) {
-            let mut after = None;
-            loop {
-                let page = self.replica(copy).scan(filter, after, PAGE).await?;
-                for entry in page.entries.iter().filter(|entry| !is_control(entry.scope.as_ref())) {
-                    let key = entry.address();
-                    if self.replica(regime.authority).read(&key).await?.is_none() {
-                        drop(self.end_orphan(&regime, copy, &key, &entry.record, Manner::Follow).await?);
-                    }
-                }
-                after = page.next;
-                if after.is_none() {
-                    break;
-                }
-            }
+            let looked = self.look_on(&regime, copy, filter).await;
+            self.counted(&regime, copy, looked).await?;
         }
         Ok(())
+    }
+
+    async fn look_on(&self, regime: &Regime, copy: usize, filter: &Filter) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let page = self.replica(copy).scan(filter, after, PAGE).await.map_err(Failure::Copy)?;
+            for entry in page.entries.iter().filter(|entry| !is_control(entry.scope.as_ref())) {
+                let key = entry.address();
+                let truth = self.replica(regime.authority).read(&key).await.map_err(Failure::Undecided)?;
+                match truth {
+                    Some(truth) if truth.is_live() => {}
+                    Some(_) => self.agree(regime, copy, &key).await?,
+                    // A creation may be under way.
+                    None => {
+                        let ended = self.end_orphan(regime, copy, &key, &entry.record, Manner::Follow).await;
+                        drop(ended.map_err(Failure::Copy)?);
+                    }
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 }

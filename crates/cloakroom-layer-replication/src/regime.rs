@@ -272,8 +272,9 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             written => written?,
         }
         self.adopt(next);
-        let others: Vec<usize> = self.followers(&next).collect();
-        join_all(others.into_iter().map(|copy| self.mirror(copy, next))).await;
+        // What a copy that was away says of itself is still needed.
+        let others = (0..self.copies()).filter(|copy| next.status(*copy) == CopyStatus::InSync);
+        join_all(others.map(|copy| self.mirror(copy, next))).await;
         Ok(next)
     }
 

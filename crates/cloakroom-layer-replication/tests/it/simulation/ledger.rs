@@ -21,6 +21,8 @@ pub(crate) struct Story {
     pub(crate) tokens: BTreeSet<u64>,
     pub(crate) ended: bool,
     pub(crate) perhaps_ended: bool,
+    /// Keys that creation and rotations were acknowledged for.
+    known: BTreeSet<usize>,
     /// Keys that acknowledged rotations left.
     pub(crate) left: BTreeSet<usize>,
     owned: bool,
@@ -132,6 +134,7 @@ impl Client {
             self.world.tell(&format!("OK create {story} {} {token}", name(&key)));
             book.acknowledged += 1;
             book.stories[story].created = true;
+            book.stories[story].known.insert(0);
             book.stories[story].tokens.insert(token);
         } else {
             book.refused += 1;
@@ -144,7 +147,9 @@ impl Client {
             let book = open(&self.book);
             let it = &book.stories[story];
             let key = it.keys[it.current].clone();
-            (it.current, key, it.ended, it.tokens.clone(), it.created && !it.perhaps_ended)
+            // What somebody may have ended keeps no promise but to be gone.
+            let promised = if it.perhaps_ended { BTreeSet::new() } else { it.tokens.clone() };
+            (it.current, key, it.ended, promised, it.created && !it.perhaps_ended)
         };
         let fallen_over = self.backend.status().failover_reads;
         let mut found = (key.clone(), self.backend.read(&key).await.ok()?);
@@ -170,7 +175,8 @@ impl Client {
                 if strict && ended {
                     book.violate(format!("session {story} was ended and is read"));
                 }
-                if strict && !promised.is_subset(&tokens(&record)) {
+                let safe = !book.stories[story].perhaps_ended;
+                if strict && safe && !promised.is_subset(&tokens(&record)) {
                     book.violate(format!(
                         "session {story} is read without {promised:?}: {:?}",
                         tokens(&record)
@@ -181,7 +187,7 @@ impl Client {
             there => {
                 let it = &book.stories[story];
                 // Somebody rotated or ended it meanwhile.
-                let still = safe && !it.perhaps_ended && it.keys.len() == at + 1;
+                let still = safe && !it.perhaps_ended && it.keys.len() == at + 1 && it.known.contains(&at);
                 if strict && still {
                     book.violate(format!("session {story} is lost: {:?}", there.map(|record| record.state)));
                 }
@@ -233,6 +239,7 @@ impl Client {
             book.acknowledged += 1;
             let it = &mut book.stories[story];
             it.left.insert(from);
+            it.known.insert(to);
             it.current = it.current.max(to);
         }
     }
@@ -342,7 +349,7 @@ pub(crate) async fn audit(
             book.violate(format!("session {story} lives under {} keys", alive.len()));
         }
         match alive.first() {
-            Some(record) if !promised.is_subset(&tokens(record)) => {
+            Some(record) if !perhaps && !promised.is_subset(&tokens(record)) => {
                 book.violate(format!("session {story} lost of {promised:?}: has {:?}", tokens(record)));
             }
             None if created && !perhaps => book.violate(format!("session {story} is lost")),

@@ -146,7 +146,7 @@ impl World {
             return Duration::from_millis(self.below(2));
         }
         let most = match self.below(100) {
-            0 => 3_000,
+            0 => 1_800,
             1..=5 => 250,
             _ => 8,
         };
