@@ -90,7 +90,7 @@ pub(crate) fn step(
                 Step::Wait
             }
         }
-        (Some(truth), Some(there)) => {
+        (Some(truth), Some(_)) => {
             // A name that is used again, or what a former authority did and nobody heard of. Of two markers any will do.
             if truth.is_live() { Step::Place(truth.clone(), Write::overwrite()) } else { Step::Agreed }
         }

@@ -1,9 +1,13 @@
 //! Comparing whole copies.
 
+use std::time::Duration;
+
 use cloakroom_core::{
-    Cursor, Entry, ErrorKind, Filter, Mode, Record, Result, SessionBackend, SessionError, SessionKey, Write,
+    Cursor, Entry, ErrorKind, Filter, Mode, Record, Result, Rotate, SessionBackend, SessionError, SessionKey,
+    State, Touch, Write,
 };
 use futures_util::StreamExt;
+use tokio::time::Instant;
 
 use crate::backend::{Inner, ReplicatedSessionBackend};
 use crate::error::{Failure, NAME, is_refusal, unavailable};
@@ -14,6 +18,8 @@ use crate::strategy::ReplicationStrategy::{AsyncReplication, SyncReplication};
 
 const PAGE: usize = 200;
 const AT_ONCE: usize = 16;
+/// Between two looks for a creation that is under way.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What a comparison found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,8 +83,11 @@ impl Reconciled {
 enum Manner {
     /// The authority has all that was reported as done.
     Follow,
-    /// The copy may have later successes, because it decided before: the newest version wins, and markers.
+    /// The copy may have later successes, because it decided before: the newest version wins, and markers. What only it
+    /// has is over: nobody could use it while it was away, and it may have been ended under another key.
     Merge,
+    /// The authority forgets: as above, but what only the copy has comes back.
+    Restore,
     /// The authority, whatever the copy has.
     Replace,
 }
@@ -173,8 +182,11 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     async fn manner(&self, regime: &Regime, copy: usize) -> Result<Manner> {
         let decided_before = self.own_word(copy).await?.authority == copy;
         let forgets = !self.replica(regime.authority).capability().durable;
-        let merges = forgets || (decided_before && self.strategy == AsyncReplication);
-        Ok(if merges { Manner::Merge } else { Manner::Follow })
+        Ok(match self.strategy {
+            _ if forgets => Manner::Restore,
+            AsyncReplication if decided_before => Manner::Merge,
+            _ => Manner::Follow,
+        })
     }
 
     async fn compare(
@@ -225,6 +237,9 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     /// A record of the authority for the copy.
     async fn offer(&self, regime: &Regime, copy: usize, entry: &Entry, manner: Manner) -> Result<Fate> {
         let key = entry.address();
+        if matches!(manner, Manner::Merge | Manner::Restore) {
+            return self.merge(regime, copy, &key).await;
+        }
         match self.replica(copy).write(&key, entry.record.clone(), Write::newer()).await {
             Err(error) if is_refusal(&error) => self.fix(regime, copy, &key, manner).await,
             written => written.map(|_| Fate::Same),
@@ -237,13 +252,17 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let truth = self.replica(regime.authority).read(&key).await?;
         match truth {
             Some(truth) if truth.version == entry.record.version && truth.is_live() => {
-                let ends = |record: &Record| record.expires_at;
-                if ends(&truth) == ends(&entry.record) {
-                    return Ok(Fate::Same);
+                let (ours, theirs) = (truth.expires_at, entry.record.expires_at);
+                match theirs {
+                    Some(end) if ours.is_some_and(|ours| ours < end) => {
+                        let extend = Touch::new(truth.version, end);
+                        self.replica(regime.authority).touch(&key, extend).await.map(|_| Fate::Returned)
+                    }
+                    _ if ours == theirs => Ok(Fate::Same),
+                    _ => self.fix(regime, copy, &key, manner).await,
                 }
-                self.fix(regime, copy, &key, manner).await
             }
-            None if manner != Manner::Merge => {
+            None if manner != Manner::Restore => {
                 self.end_orphan(regime, copy, &key, &entry.record, manner).await
             }
             _ => self.fix(regime, copy, &key, manner).await,
@@ -271,7 +290,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     }
 
     async fn fix(&self, regime: &Regime, copy: usize, key: &SessionKey, manner: Manner) -> Result<Fate> {
-        if manner == Manner::Merge {
+        if matches!(manner, Manner::Merge | Manner::Restore) {
             return self.merge(regime, copy, key).await;
         }
         match self.agree(regime, copy, key).await {
@@ -302,12 +321,27 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     }
                     there.is_live()
                 }
+                (Some(there), Some(truth)) if there.state == State::Moved && truth.is_live() => {
+                    // The rotation wins, with the newest of what the session was under both keys.
+                    let last = self.end_of_trail(copy, key, there).await?;
+                    match last.filter(|_| !order::outlives(truth, there)) {
+                        None => order::supersedes(there, truth),
+                        Some((last, moved)) => {
+                            let newest = if moved.version > truth.version { moved } else { truth.clone() };
+                            let how = Rotate::new(truth.version).with_trail(there.clone());
+                            match authority.rotate(key, &last, newest, how).await {
+                                Err(error) if is_refusal(&error) => true,
+                                rotated => return rotated.map(|_| Fate::Returned),
+                            }
+                        }
+                    }
+                }
                 (Some(there), Some(truth)) => {
                     if there.version == truth.version && there.state == truth.state {
                         let later = there.expires_at > truth.expires_at;
                         let (to, touch) = if later { (&authority, there) } else { (&replica, truth) };
                         if let Some(end) = touch.expires_at.filter(|_| touch.is_live()) {
-                            to.touch(key, cloakroom_core::Touch::new(touch.version, end)).await?;
+                            to.touch(key, Touch::new(touch.version, end)).await?;
                         }
                         return Ok(Fate::Same);
                     }
@@ -348,26 +382,43 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     }
 
     async fn look_on(&self, regime: &Regime, copy: usize, filter: &Filter) -> Result<(), Failure> {
+        let begin = Instant::now();
         let mut after = None;
+        let mut orphans = Vec::new();
         loop {
             let page = self.replica(copy).scan(filter, after, PAGE).await.map_err(Failure::Copy)?;
-            for entry in page.entries.iter().filter(|entry| !is_control(entry.scope.as_ref())) {
+            for entry in page.entries.into_iter().filter(|entry| !is_control(entry.scope.as_ref())) {
                 let key = entry.address();
                 let truth = self.replica(regime.authority).read(&key).await.map_err(Failure::Undecided)?;
                 match truth {
                     Some(truth) if truth.is_live() => {}
                     Some(_) => self.agree(regime, copy, &key).await?,
-                    // A creation may be under way.
-                    None => {
-                        let ended = self.end_orphan(regime, copy, &key, &entry.record, Manner::Follow).await;
-                        drop(ended.map_err(Failure::Copy)?);
-                    }
+                    None => orphans.push((key, entry.record)),
                 }
             }
             after = page.next;
             if after.is_none() {
-                return Ok(());
+                break;
             }
         }
+        // A creation may be under way. What is not at the authority when its writer must have given up never was.
+        while !orphans.is_empty()
+            && self.strategy == SyncReplication
+            && begin.elapsed() < self.config.patience
+        {
+            tokio::time::sleep(PAUSE).await;
+            let mut left = Vec::new();
+            for (key, record) in orphans {
+                let truth = self.replica(regime.authority).read(&key).await.map_err(Failure::Undecided)?;
+                if truth.is_none() {
+                    left.push((key, record));
+                }
+            }
+            orphans = left;
+        }
+        for (key, record) in orphans {
+            self.bury_orphan(regime, copy, &key, &record).await?;
+        }
+        Ok(())
     }
 }

@@ -192,7 +192,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let replica = self.replica(copy);
         if let Some(there) = there.filter(|there| there.is_live())
             && record.state == State::Moved
-            && let Some((last, moved)) = self.end_of_trail(regime, key, &record).await?
+            && let Some((last, moved)) = self.end_of_trail(regime.authority, key, &record).await?
             && replica.read(&last).await?.is_none()
         {
             let how = Rotate::new(there.version).with_trail(record);
@@ -201,10 +201,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         replica.write(key, record, how).await.map(drop)
     }
 
-    /// Where the session of a trail lives, if it does.
-    async fn end_of_trail(
+    /// Where the session of a trail lives on a copy, if it does.
+    pub(crate) async fn end_of_trail(
         &self,
-        regime: &Regime,
+        copy: usize,
         from: &SessionKey,
         marker: &Record,
     ) -> Outcome<Option<(SessionKey, Record)>> {
@@ -213,7 +213,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             let Some(successor) = marker.successor() else { return Ok(None) };
             let address = SessionKey::from_id(successor);
             let key = from.scope().map_or_else(|| address.clone(), |scope| address.scoped(scope));
-            match self.replica(regime.authority).read(&key).await? {
+            match self.replica(copy).read(&key).await? {
                 Some(record) if record.is_live() => return Ok(Some((key, record))),
                 Some(record) => marker = record,
                 None => return Ok(None),
@@ -238,7 +238,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         if truth.version == dead.version && truth.state == dead.state {
             return;
         }
-        match self.replica(copy).write(key, truth, Write::update(dead.version)).await {
+        match self.place(regime, copy, key, Some(dead), truth, Write::update(dead.version)).await {
             Err(error) if !is_refusal(&error) => self.suspect(key),
             // Refused: others have been there.
             _ => {
