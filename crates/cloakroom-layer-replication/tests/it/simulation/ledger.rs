@@ -302,6 +302,8 @@ pub(crate) async fn audit(
     backend: &ReplicatedSessionBackend<Link>,
     check: Check,
 ) {
+    // What was lost with the queue of the primary cannot be followed along a rotation.
+    let knows = |keys: usize| check.tokens || keys == 1;
     let servers: Vec<usize> = (0..world.servers()).filter(|server| world.is_up(*server)).collect();
     let count = open(book).stories.len();
     for story in 0..count {
@@ -332,11 +334,11 @@ pub(crate) async fn audit(
                 if copies.windows(2).any(|pair| same(&pair[0]) != same(&pair[1])) {
                     book.violate(format!("session {story} key {number}: the copies differ: {copies:?}"));
                 }
-                if (ended || left.contains(&number)) && copies.iter().any(there) {
+                if knows(keys.len()) && (ended || left.contains(&number)) && copies.iter().any(there) {
                     book.violate(format!("session {story} key {number} is over and lives on a copy"));
                 }
             }
-            if (ended || left.contains(&number)) && read.is_some() {
+            if knows(keys.len()) && (ended || left.contains(&number)) && read.is_some() {
                 book.violate(format!("session {story} key {number} is over and is read at the end"));
             }
             alive.extend(read);

@@ -144,7 +144,7 @@ async fn history(seed: u64, flaw: Flaw, totals: &Totals) -> Result<(), String> {
         (0..plan.servers).for_each(|server| world.start(server));
     }
     world.calm_down();
-    sleep(Duration::from_secs(20)).await;
+    sleep(Duration::from_secs(9)).await;
     let backend = &processes[0].backend;
     if check.copies {
         for _ in 0..20 {
