@@ -340,7 +340,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     if there.version == truth.version && there.state == truth.state {
                         let later = there.expires_at > truth.expires_at;
                         let (to, touch) = if later { (&authority, there) } else { (&replica, truth) };
-                        if let Some(end) = touch.expires_at.filter(|_| touch.is_live()) {
+                        let differs = there.expires_at != truth.expires_at;
+                        if let Some(end) = touch.expires_at.filter(|_| differs && touch.is_live()) {
                             to.touch(key, Touch::new(touch.version, end)).await?;
                         }
                         return Ok(Fate::Same);

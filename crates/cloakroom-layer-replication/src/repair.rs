@@ -138,6 +138,15 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     replica.touch(key, touch).await.map_err(Failure::Copy)?;
                     return Ok(());
                 }
+                // A former authority may have ended it and nobody knows yet: `reconcile` lets the marker win.
+                Step::Place(record, _)
+                    if self.strategy == AsyncReplication
+                        && there
+                            .as_ref()
+                            .is_some_and(|there| !there.is_live() && !order::outlives(&record, there)) =>
+                {
+                    return Ok(());
+                }
                 // An authority that forgets proves nothing by having nothing.
                 Step::Place(..) if truth.is_none() && !authority.capability().durable => return Ok(()),
                 // Somebody may be about to bring what came before: a creation, or a rotation with its old key.

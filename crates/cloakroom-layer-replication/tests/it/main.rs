@@ -2,4 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod conformance;
+mod failover;
+mod fault;
+mod log;
+mod option;
+mod pair;
 mod simulation;

@@ -4,3 +4,4 @@
 mod compression;
 mod encryption;
 mod place;
+mod replication;
