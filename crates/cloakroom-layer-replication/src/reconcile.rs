@@ -158,6 +158,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         };
         let compared = self.compare(&regime, copy, manner, progress).await;
         if let Err(error) = compared {
+            tracing::warn!(target: "cloakroom::replication", copy, %error, "the comparison was cut off");
             self.lose(copy, &regime).await?;
             return Err(error);
         }
@@ -207,10 +208,22 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     page.entries.into_iter().filter(|entry| !is_control(entry.scope.as_ref())).collect();
                 let seen = entries.len() as u64;
                 let fates = futures_util::stream::iter(entries.into_iter().map(|entry| async move {
-                    if to == copy {
-                        self.offer(regime, copy, &entry, manner).await
-                    } else {
-                        self.check_entry(regime, copy, &entry, manner).await
+                    let mut failed = 0;
+                    loop {
+                        let fate = if to == copy {
+                            self.offer(regime, copy, &entry, manner).await
+                        } else {
+                            self.check_entry(regime, copy, &entry, manner).await
+                        };
+                        failed += 1;
+                        // One slow answer is no reason to begin again.
+                        if failed >= self.config.attempts
+                            || !fate.as_ref().is_err_and(SessionError::is_transient)
+                        {
+                            return fate;
+                        }
+                        self.meters.retries.add();
+                        tokio::time::sleep(self.config.pause(failed)).await;
                     }
                 }));
                 let mut fates = fates.buffer_unordered(AT_ONCE);

@@ -156,12 +156,11 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 }
                 Step::Place(record, how) => {
                     self.confirm(regime, copy).await.map_err(Failure::Undecided)?;
-                    let placed = if truth.is_none() && !self.fence(regime, key, &record).await? {
-                        Ok(())
-                    } else {
-                        self.place(regime, copy, key, there.as_ref(), record, how).await
-                    };
-                    match placed {
+                    let perhaps_created = truth.is_none() && self.strategy == SyncReplication;
+                    if perhaps_created && !self.fence(regime, key, &record).await? {
+                        continue;
+                    }
+                    match self.place(regime, copy, key, there.as_ref(), record, how).await {
                         Err(error) if !is_refusal(&error) => return Err(Failure::Copy(error)),
                         Err(_) => {}
                         Ok(()) if lacks && missing == Missing::Lose => {
@@ -170,8 +169,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                                 .with_message("the copy lacked what was changed: it misses more than that");
                             return Err(Failure::Copy(error));
                         }
+                        // What the authority had a moment ago is what was decided before, or came of it.
                         Ok(()) => {
                             self.meters.repairs.add();
+                            return self.unchanged(regime).map_err(Failure::Undecided);
                         }
                     }
                 }
@@ -235,13 +236,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     pub(crate) async fn discard(&self, regime: &Regime, copy: usize, key: &SessionKey, dead: &Record) {
         let truth = match self.replica(regime.authority).read(key).await {
             Ok(Some(truth)) => truth,
-            Ok(None) => {
-                let tombstone = self.tombstone(dead);
-                match self.fence(regime, key, &tombstone).await {
-                    Ok(true) => tombstone,
-                    _ => return self.suspect(key),
-                }
-            }
+            Ok(None) => self.tombstone(dead),
             Err(_) => return self.suspect(key),
         };
         if truth.version == dead.version && truth.state == dead.state {

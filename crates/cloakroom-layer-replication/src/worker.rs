@@ -1,10 +1,11 @@
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use cloakroom_core::SessionBackend;
 use futures_util::StreamExt;
-use futures_util::future::{Either, join, select};
+use futures_util::future::{Either, join3, select};
 use futures_util::stream::FuturesUnordered;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -13,12 +14,11 @@ use crate::backend::Inner;
 use crate::error::Failure;
 use crate::queue::{Item, Slot, Work};
 use crate::status::CopyStatus;
-use crate::strategy::Failover;
 
 /// Sessions that are brought to the copies at the same time.
 const LANES: usize = 16;
 /// The longest pause between two attempts to let a copy catch up.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The work in the background: the queue, lost copies, and the roles that other processes changed. Made by
 /// [`worker`](crate::ReplicatedSessionBackend::worker).
@@ -63,7 +63,8 @@ impl<P: SessionBackend, S: SessionBackend> ReplicationWorker<P, S> {
 
     /// Works for ever. Dropping the future stops it; what is in the queue stays there for the next worker.
     pub async fn run(self) {
-        join(self.0.pump(), self.0.supervise()).await;
+        let answering = AtomicU64::new(0);
+        join3(self.0.pump(), self.0.supervise(&answering), self.0.restore(&answering)).await;
     }
 
     /// Spawns it.
@@ -147,56 +148,45 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         self.queue.done(&slot);
     }
 
-    async fn supervise(&self) {
-        let mut failures = 0;
-        let mut next_try = Instant::now();
-        let mut paused: Option<(u64, Instant)> = None;
-        let mut catching = None;
+    /// Looks after the roles.
+    async fn supervise(&self, answering: &AtomicU64) {
+        let mut paused: Option<Instant> = None;
         loop {
-            let tick = std::pin::pin!(tokio::time::sleep(self.config.poll));
-            match catching.take() {
-                None => tick.await,
-                Some(running) => match select(tick, running).await {
-                    Either::Left((_, running)) => catching = Some(running),
-                    Either::Right((caught, tick)) => {
-                        let caught: bool = caught;
-                        failures = if caught { 0 } else { failures + 1 };
-                        let pause = self.config.poll.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
-                        next_try = Instant::now() + pause;
-                        tick.await;
-                    }
-                },
-            }
-            self.look_for_escaped().await;
-            let Ok(reached) = self.poll().await else { continue };
-            let Some(regime) = self.knowledge.current() else { continue };
-            let answers = |copy: usize| reached & (1 << copy) != 0;
+            tokio::time::sleep(self.config.poll).await;
+            let reached = self.poll().await.unwrap_or_default();
+            answering.store(reached, Ordering::Relaxed);
+            let Some(regime) = self.knowledge.current().filter(|_| reached != 0) else { continue };
             if regime.moving {
                 // Whoever began it may be gone.
-                let (_, since) = *paused.get_or_insert((regime.epoch, Instant::now()));
+                let since = *paused.get_or_insert_with(Instant::now);
                 if since.elapsed() > (self.config.poll + self.config.patience).saturating_mul(4) {
                     self.end_move(regime).await;
                 }
                 continue;
             }
             paused = None;
-            if !answers(regime.authority) {
-                if self.config.failover == Failover::Promote {
-                    self.fail_over(regime).await;
-                }
-                continue;
+            if reached & (1 << regime.authority) == 0 {
+                self.fail_over(regime).await;
             }
+        }
+    }
+
+    /// Lets copies that answer again catch up, one after the other.
+    async fn restore(&self, answering: &AtomicU64) {
+        let mut failures = 0;
+        loop {
+            let pause = self.config.poll.saturating_mul(1 << failures.min(10_u32));
+            tokio::time::sleep(pause.min(LONGEST_PAUSE.max(self.config.poll))).await;
+            self.look_for_escaped().await;
+            let answers = answering.load(Ordering::Relaxed);
+            let Some(regime) = self.knowledge.current() else { continue };
             let lost = |copy: &usize| {
-                matches!(regime.status(*copy), CopyStatus::Behind | CopyStatus::CatchingUp) && answers(*copy)
+                let behind = matches!(regime.status(*copy), CopyStatus::Behind | CopyStatus::CatchingUp);
+                behind && answers & (1 << copy) != 0 && answers & (1 << regime.authority) != 0
             };
-            if catching.is_none()
-                && Instant::now() >= next_try
-                && let Some(copy) = (0..self.copies()).find(lost)
-            {
-                catching = Some(Box::pin(async move {
-                    self.catch_up(copy).await.is_ok_and(|report| report.undecided == 0)
-                }));
-            }
+            let Some(copy) = (0..self.copies()).find(lost) else { continue };
+            let caught_up = self.catch_up(copy).await.is_ok_and(|report| report.undecided == 0);
+            failures = if caught_up { 0 } else { failures + 1 };
         }
     }
 

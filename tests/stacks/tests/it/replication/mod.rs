@@ -1,5 +1,9 @@
 //! Replication over pairs of real stores.
 
+mod cluster;
+mod kill;
+mod queue;
+
 use cloakroom_core::{Clock, InMemorySessionBackend, SessionBackend, SessionBackendExt, SharedBackend};
 use cloakroom_layer_compression::{CompressionLayer, ZstdCompressor};
 use cloakroom_layer_encryption::{EncryptionLayer, KeyRing, SealKey};
