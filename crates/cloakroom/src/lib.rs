@@ -40,6 +40,11 @@ pub use cloakroom_layer_compression::GzipCompressor;
 #[cfg(feature = "compression-brotli")]
 pub use cloakroom_layer_compression::BrotliCompressor;
 
+#[cfg(feature = "replication")]
+pub use cloakroom_layer_replication::{
+    self as replication, ReplicatedSessionBackend, ReplicationConfig, ReplicationLayer, ReplicationStrategy,
+};
+
 /// What most applications import.
 ///
 /// ```
@@ -74,4 +79,7 @@ pub mod prelude {
 
     #[cfg(feature = "compression")]
     pub use cloakroom_layer_compression::{CompressedSessionBackend, CompressionLayer};
+
+    #[cfg(feature = "replication")]
+    pub use cloakroom_layer_replication::{ReplicatedSessionBackend, ReplicationLayer, ReplicationStrategy};
 }

@@ -24,6 +24,7 @@ chapters! {
     backend_jwt = "../../src/backend-jwt.md",
     encryption = "../../src/encryption.md",
     compression = "../../src/compression.md",
+    replication = "../../src/replication.md",
     formats = "../../src/formats.md",
     queries = "../../src/queries.md",
     observers = "../../src/observers.md",

@@ -104,7 +104,7 @@ async fn step(backend: &Backend, promises: &mut Vec<Promise>) -> Result<(), Erro
 
 async fn open(url: &str) -> DatabaseSessionBackend {
     let builder = DatabaseSessionBackend::builder(url).with_clock(Clock::system());
-    let backend = builder.with_timeout(Duration::from_secs(1)).connect().await.expect("a connection");
+    let backend = builder.with_timeout(Duration::from_millis(400)).connect().await.expect("a connection");
     backend.migrate().await.expect("tables");
     backend
 }
@@ -118,7 +118,7 @@ async fn load(strategy: ReplicationStrategy) {
     let (Some(one), Some(two)) = (Cluster::start(), Cluster::start()) else { return };
     let stores = [open(&one.url()).await, open(&two.url()).await];
     let config = ReplicationConfig::new()
-        .with_retries(3, Duration::from_millis(50))
+        .with_retries(2, Duration::from_millis(50))
         .with_failover(Failover::Promote)
         .with_poll_interval(Duration::from_millis(200))
         .with_patience(Duration::from_secs(1));
@@ -129,13 +129,13 @@ async fn load(strategy: ReplicationStrategy) {
         (0..CLIENTS).map(|_| tokio::spawn(client(backend.clone(), stop.clone(), tally.clone()))).collect();
 
     let full = std::env::var_os("CLOAKROOM_TEST").is_some_and(|mode| mode == "full");
-    let length = Duration::from_secs(if full { 60 } else { 10 });
+    let length = Duration::from_secs(if full { 60 } else { 8 });
     let (begin, clusters) = (Instant::now(), Arc::new(Mutex::new([one, two])));
     let (mut kills, mut recoveries) = (0, Vec::new());
     while begin.elapsed() < length {
         tokio::time::sleep(Duration::from_millis(200 + chance() % 800)).await;
         let victim = usize::try_from(chance() % 2).unwrap();
-        let down = Duration::from_millis(1_000 + chance() % 2_000);
+        let down = Duration::from_millis(1_500 + chance() % 1_500);
         let both = clusters.clone();
         tokio::task::spawn_blocking(move || {
             both.lock().unwrap()[victim].kill();
@@ -197,7 +197,7 @@ async fn load(strategy: ReplicationStrategy) {
         status.lag,
         promises.len(),
     );
-    assert!(done > 500 && status.lost_copies > 0, "hardly anything happened");
+    assert!(done > 500 && status.caught_up > 0, "hardly anything happened");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
