@@ -231,9 +231,9 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     report.note(&fate?);
                 }
                 if to == copy {
-                    compared += seen
+                    compared += seen;
                 } else {
-                    checked += seen
+                    checked += seen;
                 }
                 progress(Progress { compared, checked });
                 self.unchanged(regime)?;

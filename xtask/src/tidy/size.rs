@@ -38,7 +38,7 @@ const LARGE_CRATES: [(&str, usize, &str); 7] = [
     ),
     (
         "cloakroom-layer-replication",
-        2_600,
+        3_000,
         "three strategies, a queue, who decides beyond the process, agreement of copies without a quorum, comparison of whole \
          stores; every rule in it is there because a random history broke what came before",
     ),

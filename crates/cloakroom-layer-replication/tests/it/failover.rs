@@ -8,7 +8,7 @@ use cloakroom_layer_replication::ReplicationStrategy::{
 };
 use cloakroom_layer_replication::{CopyStatus, Failover};
 
-use crate::pair::{Pair, held, lives, quick};
+use crate::pair::{Pair, held, lives, pause, quick};
 
 /// Bug 29 of the origin: with the primary down, a load returned its error.
 #[tokio::test(start_paused = true)]
@@ -38,7 +38,7 @@ async fn promoted_secondary_decides_and_the_primary_catches_up_when_it_returns()
         let worker = pair.backend.worker().start();
         let (key, record) = pair.create("before").await;
         let (ended, _) = pair.create("ended").await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        pause(Duration::from_millis(50)).await;
         pair.primary.disconnect();
         // The one that meets the outage is refused: nobody knows what became of it.
         let lost = pair.backend.write(&key, pair.next(&record, "lost"), Write::update(record.version)).await;
@@ -54,7 +54,7 @@ async fn promoted_secondary_decides_and_the_primary_catches_up_when_it_returns()
         pair.primary.reconnect();
         assert!(!pair.backend.read(&ended).await.unwrap().unwrap().is_live());
         pair.clock.advance(Duration::from_secs(5));
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        pause(Duration::from_secs(5)).await;
         let status = pair.backend.status();
         assert_eq!(status.copies, [CopyStatus::InSync, CopyStatus::Authority], "{strategy:?}: {status:?}");
         assert_eq!(held(&pair.primary, &key).await, Some(next), "{strategy:?}");

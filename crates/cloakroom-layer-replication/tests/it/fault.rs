@@ -11,7 +11,7 @@ use cloakroom_layer_replication::ReplicationStrategy::{
 use cloakroom_layer_replication::{CopyStatus, ReplicatedSessionBackend};
 use cloakroom_testkit::{Fault, Operation};
 
-use crate::pair::{Pair, held, lives, quick};
+use crate::pair::{Pair, held, lives, pause, quick};
 
 #[tokio::test(start_paused = true)]
 async fn secondary_slow_async_writes_do_not_wait_for_it() {
@@ -40,11 +40,11 @@ async fn secondary_full_or_read_only_is_left_behind_and_the_site_goes_on() {
             let worker = pair.backend.worker().start();
             pair.secondary.inject(Fault::before(Operation::Write, kind).always());
             let (key, record) = pair.create("{}").await;
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            pause(Duration::from_secs(5)).await;
             assert_eq!(pair.backend.read(&key).await.unwrap(), Some(record));
             assert_ne!(pair.backend.status().copies[1], CopyStatus::InSync, "{kind:?} {strategy:?}");
             pair.secondary.clear();
-            tokio::time::sleep(Duration::from_secs(120)).await;
+            pause(Duration::from_secs(120)).await;
             assert_eq!(pair.backend.status().copies[1], CopyStatus::InSync, "it recovers alone");
             assert!(lives(&pair.secondary, &key).await);
             drop(worker);
@@ -58,7 +58,7 @@ async fn secondary_with_newer_records_follows_the_primary() {
         let pair = Pair::new(strategy, quick());
         let (key, record) = pair.create("{}").await;
         let worker = pair.backend.worker().start();
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        pause(Duration::from_millis(10)).await;
         let later = pair.next(&pair.next(&record, ""), "later");
         pair.secondary.inner().inner().write(&key, later, Write::overwrite()).await.unwrap();
         // Long enough ago that nobody can be writing it.
@@ -97,7 +97,7 @@ async fn write_that_is_dropped_half_way_is_finished() {
         task.abort();
         assert!(task.await.unwrap_err().is_cancelled());
         gate.open();
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        pause(Duration::from_millis(10)).await;
         assert_eq!(held(&pair.secondary, &key).await, Some(next), "{strategy:?}");
     }
 }

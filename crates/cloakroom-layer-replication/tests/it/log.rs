@@ -9,7 +9,7 @@ use cloakroom_layer_replication::ReplicationStrategy::{AsyncReplication, SyncRep
 use cloakroom_layer_replication::{Failover, QueueFull};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::pair::{Pair, quick};
+use crate::pair::{Pair, pause, quick};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -63,10 +63,10 @@ async fn nothing_that_is_formatted_holds_keys_ids_owners_or_payloads() {
             errors.extend(pair.backend.write(&key, next, Write::update(record.version)).await.err());
             errors.extend(pair.backend.remove(&key, Removal::Flushed).await.err());
             errors.extend(pair.backend.remove_all(&Filter::everywhere(), Removal::Revoked).await.err());
-            tokio::time::sleep(Duration::from_secs(3)).await;
+            pause(Duration::from_secs(3)).await;
             pair.primary.reconnect();
             pair.secondary.reconnect();
-            tokio::time::sleep(Duration::from_secs(20)).await;
+            pause(Duration::from_secs(20)).await;
         }
         let report = pair.backend.reconcile().await;
         let mut out = lines.clone();

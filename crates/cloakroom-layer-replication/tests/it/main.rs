@@ -1,5 +1,5 @@
 //! The integration tests of the replication layer.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod conformance;
 mod failover;

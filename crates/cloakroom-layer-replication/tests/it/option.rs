@@ -10,7 +10,7 @@ use cloakroom_layer_replication::{CopyStatus, QueueFull, SecondaryDown};
 use cloakroom_testkit::{Fault, Operation};
 use tokio::time::Instant;
 
-use crate::pair::{Pair, held, lives, quick};
+use crate::pair::{Pair, held, lives, pause, quick};
 
 /// Bug 29 of the origin: retries were for the queue only.
 #[tokio::test(start_paused = true)]
@@ -56,7 +56,7 @@ async fn secondary_down_refuse_no_write_without_it() {
     assert_eq!((refused.kind(), pair.primary.inner().calls().total()), (ErrorKind::Unavailable, 0));
     pair.secondary.reconnect();
     let _worker = pair.backend.worker().start();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    pause(Duration::from_secs(3)).await;
     assert_eq!(held(&pair.secondary, &key).await, Some(next), "what the primary had is there");
     assert!(pair.backend.remove(&key, Removal::Flushed).await.unwrap());
 }
@@ -73,7 +73,7 @@ async fn queue_full_drop_counts_and_leaves_the_rest_to_a_comparison() {
     assert_eq!((status.queued, status.dropped), (2, 1), "the copy is behind, and nothing is queued for it");
     assert_eq!(status.copies, [CopyStatus::Authority, CopyStatus::Behind]);
     let worker = pair.backend.worker().start();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    pause(Duration::from_secs(3)).await;
     for key in &keys {
         assert!(lives(&pair.secondary, key).await);
     }
@@ -123,7 +123,7 @@ async fn queue_holds_each_session_once_with_its_newest_record() {
         record = next;
     }
     assert_eq!((pair.backend.status().queued, pair.backend.status().dropped), (1, 0));
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    pause(Duration::from_millis(700)).await;
     assert!(pair.backend.status().lag >= Duration::from_millis(700));
     pair.secondary.inner().reset();
     let worker = pair.backend.worker().start();

@@ -68,3 +68,8 @@ pub(crate) async fn held(copy: &Copy, key: &SessionKey) -> Option<Record> {
 pub(crate) async fn lives(copy: &Copy, key: &SessionKey) -> bool {
     held(copy, key).await.is_some_and(|record| record.is_live())
 }
+
+/// Lets tokio's clock run, which is paused.
+pub(crate) async fn pause(time: Duration) {
+    tokio::time::sleep(time).await; // tidy-allow: no test waits, the clock jumps
+}

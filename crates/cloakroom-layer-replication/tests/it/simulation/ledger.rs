@@ -8,7 +8,8 @@ use cloakroom_core::{
     ErrorKind, Filter, Owner, Record, Removal, Rotate, SessionBackend, SessionKey, Touch, Write,
 };
 use cloakroom_layer_replication::ReplicatedSessionBackend;
-use tokio::time::sleep;
+
+use crate::pair::pause;
 
 use super::world::{Link, World, name};
 
@@ -89,7 +90,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) async fn live(self, steps: u64) {
         for _ in 0..steps {
-            sleep(Duration::from_millis(self.world.below(120))).await;
+            pause(Duration::from_millis(self.world.below(120))).await;
             match self.world.below(100) {
                 0..=11 => self.create().await,
                 12..=59 => self.update().await,
@@ -201,7 +202,7 @@ impl Client {
         let Some((key, _, before)) = self.look(story).await else { return };
         // Some hold what they read for a while.
         if self.world.chance(20) {
-            sleep(Duration::from_millis(self.world.below(400))).await;
+            pause(Duration::from_millis(self.world.below(400))).await;
         }
         let token = open(&self.book).token();
         let mut all = tokens(&before);

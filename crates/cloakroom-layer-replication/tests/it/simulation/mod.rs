@@ -15,8 +15,8 @@ use cloakroom_layer_replication::{
     Failover, QueueFull, ReplicatedSessionBackend, ReplicationConfig, ReplicationStrategy, SecondaryDown,
 };
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
 
+use crate::pair::pause;
 use ledger::{Book, Check, Client, Strict, audit, open};
 use world::{Flaw, Link, World};
 
@@ -109,7 +109,7 @@ async fn history(seed: u64, flaw: Flaw, totals: &Totals) -> Result<(), String> {
     let start = || Process::start(&world, &book, plan, 12);
     let mut processes: Vec<Process> = (0..plan.processes).map(|_| start()).collect();
     for _ in 0..world.below(7) {
-        sleep(Duration::from_millis(world.below(500))).await;
+        pause(Duration::from_millis(world.below(500))).await;
         let server = world.below(plan.servers as u64) as usize;
         match world.below(10) {
             0..=4 => {
@@ -124,12 +124,12 @@ async fn history(seed: u64, flaw: Flaw, totals: &Totals) -> Result<(), String> {
                 world.tell("CRASH of a process");
                 let one = world.below(processes.len() as u64) as usize;
                 processes[one].kill();
-                sleep(Duration::from_millis(world.below(300))).await;
+                pause(Duration::from_millis(world.below(300))).await;
                 processes[one] = start();
             }
         }
     }
-    sleep(Duration::from_millis(world.below(1_000))).await;
+    pause(Duration::from_millis(world.below(1_000))).await;
     let mut check = Check { tokens: true, copies: true };
     if plan.disaster {
         // Whoever decides is gone for good; in half of the histories the process as well, after others knew.
@@ -144,14 +144,14 @@ async fn history(seed: u64, flaw: Flaw, totals: &Totals) -> Result<(), String> {
         (0..plan.servers).for_each(|server| world.start(server));
     }
     world.calm_down();
-    sleep(Duration::from_secs(9)).await;
+    pause(Duration::from_secs(9)).await;
     let backend = &processes[0].backend;
     if check.copies {
         for _ in 0..20 {
             if backend.reconcile().await.is_ok_and(|report| report.undecided == 0) {
                 break;
             }
-            sleep(Duration::from_secs(1)).await;
+            pause(Duration::from_secs(1)).await;
         }
     }
     if plan.strategy == AsyncReplication && plan.failover == Failover::Promote {

@@ -11,7 +11,9 @@ use cloakroom_core::{
     Removal, Result, Rotate, SessionBackend, SessionError, SessionKey, State, Timestamp, Touch, Version,
     Write,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
+
+use crate::pair::pause;
 
 /// How long a caller waits for an answer.
 const TIMEOUT: Duration = Duration::from_millis(300);
@@ -197,9 +199,9 @@ impl Link {
             world.tell(&format!("#{number} sent     {said}"));
         }
         drop(tokio::spawn(async move {
-            sleep(there).await;
+            pause(there).await;
             if request_lost {
-                return sleep(TIMEOUT).await;
+                return pause(TIMEOUT).await;
             }
             let (store, life) = {
                 let server = lock(&far.servers[server]);
@@ -213,9 +215,9 @@ impl Link {
             if let Some(said) = &said {
                 far.tell(&format!("#{number} applied  {said} -> {result:?}"));
             }
-            sleep(back).await;
+            pause(back).await;
             if answer_lost {
-                return sleep(TIMEOUT).await;
+                return pause(TIMEOUT).await;
             }
             if lock(&far.servers[server]).life == life {
                 drop(answer.send(result));

@@ -121,7 +121,7 @@ impl Cluster {
             if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20)); // tidy-allow: a real server starts
         }
     }
 
@@ -142,6 +142,6 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.kill();
         // Its processes notice, and write no more into the folder that goes now.
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(300)); // tidy-allow: a real server ends
     }
 }

@@ -12,6 +12,7 @@ use cloakroom_layer_replication::{
 };
 
 use super::cluster::Cluster;
+use super::pause;
 
 type Backend = ReplicatedSessionBackend<DatabaseSessionBackend>;
 
@@ -61,10 +62,10 @@ async fn client(backend: Backend, stop: Arc<AtomicBool>, tally: Arc<Tally>) -> V
                     "{kind:?}"
                 );
                 tally.failed.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                pause(Duration::from_millis(20)).await;
             }
         }
-        tokio::time::sleep(Duration::from_millis(20 + chance() % 60)).await;
+        pause(Duration::from_millis(20 + chance() % 60)).await;
     }
     promises
 }
@@ -133,13 +134,13 @@ async fn load(strategy: ReplicationStrategy) {
     let (begin, clusters) = (Instant::now(), Arc::new(Mutex::new([one, two])));
     let (mut kills, mut recoveries) = (0, Vec::new());
     while begin.elapsed() < length {
-        tokio::time::sleep(Duration::from_millis(200 + chance() % 800)).await;
+        pause(Duration::from_millis(200 + chance() % 800)).await;
         let victim = usize::try_from(chance() % 2).unwrap();
         let down = Duration::from_millis(1_500 + chance() % 1_500);
         let both = clusters.clone();
         tokio::task::spawn_blocking(move || {
             both.lock().unwrap()[victim].kill();
-            std::thread::sleep(down);
+            std::thread::sleep(down); // tidy-allow: a real server is away for so long
             both.lock().unwrap()[victim].wait();
         })
         .await
@@ -149,7 +150,7 @@ async fn load(strategy: ReplicationStrategy) {
         if !chance().is_multiple_of(3) {
             let up = Instant::now();
             while !in_sync(&backend) && up.elapsed() < Duration::from_secs(30) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                pause(Duration::from_millis(20)).await;
             }
             recoveries.push(up.elapsed());
         }
@@ -166,7 +167,7 @@ async fn load(strategy: ReplicationStrategy) {
             "it does not recover alone: {:?}",
             backend.status()
         );
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        pause(Duration::from_millis(50)).await;
     }
     backend.reconcile().await.expect("a comparison");
     for promise in &promises {

@@ -81,3 +81,8 @@ cloakroom_testkit::conformance!(memory_and_sqlite_acknowledged, |clock| memory_a
     clock,
     AcknowledgedReplication
 ));
+
+/// Real servers and processes need real time.
+async fn pause(time: std::time::Duration) {
+    tokio::time::sleep(time).await; // tidy-allow: they have no clock of ours
+}

@@ -11,6 +11,7 @@ use cloakroom_core::{Clock, Record, Removal, SessionBackend, SessionKey, Write};
 use cloakroom_layer_replication::ReplicationStrategy::AsyncReplication;
 use cloakroom_layer_replication::{QueueFull, ReplicatedSessionBackend, ReplicationConfig};
 
+use super::pause;
 use crate::place;
 
 const FOLDER: &str = "CLOAKROOM_QUEUE_CHILD";
@@ -69,7 +70,7 @@ async fn child_fills_the_queue() {
         backend.write(&key(number), record("new"), Write::create()).await.unwrap();
     }
     println!("\nqueued {}", backend.status().queued);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    pause(Duration::from_secs(60)).await;
 }
 
 #[tokio::test]
