@@ -1,5 +1,5 @@
 //! Layers on the backends they are used with.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod compression;
 mod encryption;
