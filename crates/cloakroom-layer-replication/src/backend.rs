@@ -4,18 +4,22 @@ use std::time::Duration;
 
 use cloakroom_core::{
     Capability, Clock, Cursor, ErrorKind, Filter, KeyKind, Page, Record, Removal, Result, Rotate, Scope,
-    ScopeFilter, SessionBackend, SessionError, SessionKey, Timestamp, Touch, Write,
+    ScopeFilter, SessionBackend, SessionError, SessionKey, Timestamp, Touch, Version, Write,
 };
 
 use crate::error::NAME;
 use crate::finish::Finish;
-use crate::queue::Queue;
+use crate::queue::{Queue, Slot};
 use crate::regime::{Knowledge, MOST_COPIES, Turn, control, is_control};
 use crate::replica::Replica;
 use crate::status::{Meters, ReplicationStatus};
 use crate::strategy::ReplicationStrategy::AsyncReplication;
 use crate::strategy::{ReplicationConfig, ReplicationStrategy};
 use crate::worker::ReplicationWorker;
+
+const GATES: usize = 64;
+/// What was put where: session, copy and epoch, and the version of the authority's record.
+type LastRepair = Option<((Slot, usize, u64), Version)>;
 
 /// Sessions on several copies. See the [crate's page](crate) for what each operation does.
 pub struct ReplicatedSessionBackend<P, S = P>(pub(crate) Arc<Inner<P, S>>);
@@ -32,6 +36,8 @@ pub(crate) struct Inner<P, S> {
     pub(crate) turn: Turn,
     pub(crate) queue: Queue,
     pub(crate) meters: Meters,
+    /// Repairs of one session take turns, on one of several, by the id.
+    gates: [tokio::sync::Mutex<LastRepair>; GATES],
     /// What to look for on the copies, when nothing is under way there any more.
     pub(crate) again: Mutex<Vec<(Timestamp, Filter)>>,
 }
@@ -82,6 +88,7 @@ impl<P: SessionBackend, S: SessionBackend> ReplicatedSessionBackend<P, S> {
             turn: Turn::default(),
             queue: Queue::new(config.queue_capacity),
             meters: Meters::default(),
+            gates: [const { tokio::sync::Mutex::const_new(None) }; GATES],
             again: Mutex::default(),
             config,
         };
@@ -149,6 +156,11 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             Some(secondary) => Replica::Secondary(secondary),
             None => Replica::Primary(&self.primary),
         }
+    }
+
+    pub(crate) fn gate(&self, key: &SessionKey) -> &tokio::sync::Mutex<LastRepair> {
+        let [first, ..] = *key.id().as_bytes();
+        &self.gates[usize::from(first) % GATES]
     }
 
     pub(crate) fn now(&self) -> Timestamp {

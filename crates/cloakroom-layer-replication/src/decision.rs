@@ -109,6 +109,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             }
             return Err(error);
         }
+        let version = record.version;
         let change = Change::Write(key.clone(), record, how);
         let settled = followers.into_iter().zip(others).map(|(copy, there)| {
             let (regime, change) = (&regime, &change);
@@ -118,7 +119,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     Ok(_) if begun.elapsed() < self.config.patience => Ok(()),
                     Ok(_) => self.counted(regime, copy, self.agree(regime, copy, key).await).await,
                     Err(error) if is_refusal(&error) => {
-                        self.counted(regime, copy, self.agree(regime, copy, key).await).await
+                        let agreed = self.agree_after(regime, copy, key, Some(version)).await;
+                        self.counted(regime, copy, agreed).await
                     }
                     Err(_) => self.counted(regime, copy, self.bring(regime, copy, change).await).await,
                 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::backend::Inner;
 use crate::error::{Failure, NAME, is_refusal, unavailable};
 use crate::order::{self, Step};
-use crate::queue::Work;
+use crate::queue::{Slot, Work};
 use crate::regime::Regime;
 use crate::status::CopyStatus;
 use crate::strategy::ReplicationStrategy::{AsyncReplication, SyncReplication};
@@ -88,12 +88,15 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             (Err(error), _) if !is_refusal(&error) => Err(Failure::Copy(error)),
             (Err(_), Change::Rotate(old, new, _, how)) if how.trail.is_some() => {
                 Box::pin(self.agree(regime, copy, old)).await?;
-                Box::pin(self.agree_on(regime, copy, new, Missing::Place)).await
+                Box::pin(self.agree_on(regime, copy, new, Missing::Place, None)).await
             }
             (Err(_), Change::Rotate(old, new, ..)) => {
                 // The successor first: between the two steps the session is at both keys rather than at neither.
-                Box::pin(self.agree_on(regime, copy, new, Missing::Place)).await?;
+                Box::pin(self.agree_on(regime, copy, new, Missing::Place, None)).await?;
                 Box::pin(self.bury_left(regime, copy, old)).await
+            }
+            (Err(_), Change::Write(key, record, _)) => {
+                Box::pin(self.agree_after(regime, copy, key, Some(record.version))).await
             }
             (Err(_), _) => Box::pin(self.agree(regime, copy, change.key())).await,
         }
@@ -102,9 +105,20 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     /// Makes the copy hold what the authority holds. Where another write may be under way it waits, until the patience
     /// is over.
     pub(crate) async fn agree(&self, regime: &Regime, copy: usize, key: &SessionKey) -> Result<(), Failure> {
+        self.agree_after(regime, copy, key, None).await
+    }
+
+    /// The same for a write of that version, which the authority has accepted.
+    pub(crate) async fn agree_after(
+        &self,
+        regime: &Regime,
+        copy: usize,
+        key: &SessionKey,
+        mine: Option<Version>,
+    ) -> Result<(), Failure> {
         let counts = self.strategy != AsyncReplication && regime.status(copy) == CopyStatus::InSync;
         let missing = if counts { Missing::Lose } else { Missing::Place };
-        self.agree_on(regime, copy, key, missing).await
+        self.agree_on(regime, copy, key, missing, mine).await
     }
 
     async fn agree_on(
@@ -113,8 +127,20 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         copy: usize,
         key: &SessionKey,
         missing: Missing,
+        mine: Option<Version>,
     ) -> Result<(), Failure> {
         let (replica, authority) = (self.replica(copy), self.replica(regime.authority));
+        // Many at once would only refuse each other.
+        let gate = tokio::time::timeout(self.config.patience, self.gate(key).lock()).await;
+        let mut gate = gate.map_err(|_| Failure::Undecided(unavailable("write", "the copy is busy")))?;
+        let here = (Slot::of(key), copy, regime.epoch);
+        if let (Some(mine), Some((place, version))) = (mine, &*gate)
+            && *place == here
+            && *version >= mine
+        {
+            // Who was before us put there what came of ours.
+            return self.unchanged(regime).map_err(Failure::Undecided);
+        }
         let begin = Instant::now();
         let (deadline, mut pause) = (begin + self.config.patience, PAUSES[0]);
         let grace = begin + GRACE.min(self.config.patience / 2);
@@ -155,6 +181,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     pause = (pause * 2).min(PAUSES[1]);
                 }
                 Step::Place(record, how) => {
+                    let (version, lives) = (record.version, record.is_live());
                     self.confirm(regime, copy).await.map_err(Failure::Undecided)?;
                     let perhaps_created = truth.is_none() && self.strategy == SyncReplication;
                     if perhaps_created && !self.fence(regime, key, &record).await? {
@@ -172,6 +199,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                         // What the authority had a moment ago is what was decided before, or came of it.
                         Ok(()) => {
                             self.meters.repairs.add();
+                            *gate = lives.then_some((here, version));
                             return self.unchanged(regime).map_err(Failure::Undecided);
                         }
                     }
@@ -285,7 +313,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         orphan: &Record,
     ) -> Result<bool, Failure> {
         let tombstone = self.tombstone(orphan);
-        if !self.fence(regime, key, &tombstone).await? {
+        if self.strategy == SyncReplication && !self.fence(regime, key, &tombstone).await? {
             self.agree(regime, copy, key).await?;
             return Ok(false);
         }
