@@ -37,7 +37,8 @@ use crate::record::Record;
 /// 11. Ids, scopes and owners compare byte for byte.
 ///
 /// An address (see [`SessionKey::from_id`]) reaches what the key it stands for reaches. A key is filed under its id
-/// *and* its scope: the same secret in two scopes is two records.
+/// *and* its scope: the same secret in two scopes is two records. A layer that puts all it stores into one scope says so
+/// in its capability, and refuses keys and filters that name another.
 pub trait SessionBackend: Debug + Send + Sync + 'static {
     /// What this backend can do.
     fn capability(&self) -> Capability;

@@ -33,6 +33,9 @@ pub struct Capability {
     pub versioned: bool,
     /// Whether [`Limits`](crate::Limits) are checked in the same atomic step.
     pub limits: bool,
+    /// Whether keys and filters may name any [`Scope`](crate::Scope). Where not, one that does is
+    /// [`InvalidKey`](crate::ErrorKind::InvalidKey): a layer has put all sessions into a scope of its own.
+    pub scopes: bool,
     /// Whether several processes see the same sessions.
     pub shared: bool,
     /// Whether sessions survive the end of the process.
@@ -51,6 +54,7 @@ impl Capability {
             enumerable: true,
             versioned: true,
             limits: true,
+            scopes: true,
             shared: false,
             durable: false,
             max_payload: usize::MAX,
@@ -66,6 +70,7 @@ impl Capability {
             enumerable: false,
             versioned: false,
             limits: false,
+            scopes: true,
             shared: true,
             durable: true,
             max_payload,
@@ -97,6 +102,13 @@ impl Capability {
     #[must_use]
     pub const fn with_limits(mut self, limits: bool) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets whether keys and filters may name any scope.
+    #[must_use]
+    pub const fn with_scopes(mut self, scopes: bool) -> Self {
+        self.scopes = scopes;
         self
     }
 

@@ -35,8 +35,8 @@ impl IntoResponse for SessionRejection {
 
 const FAILED: &str = "Your session could not be used.";
 
-/// So that handlers can return it with `?`: 503 with `Retry-After` for what may work a little later, 409 for a session
-/// that ended meanwhile, else 500. The text tells nothing of the error; the log does.
+/// So that handlers can return it with `?`: 503 with `Retry-After` for what may work a little later, 503 for a limit or a
+/// full store, 409 for a session that ended meanwhile, else 500. The text tells nothing of the error; the log does.
 impl IntoResponse for SessionError {
     fn into_response(self) -> Response {
         let (status, retry_after, text) = match self.kind() {
@@ -51,6 +51,10 @@ impl IntoResponse for SessionError {
             ErrorKind::Gone => {
                 let text = "Your session ended while this request was under way. Please sign in again.";
                 (StatusCode::CONFLICT, None, text)
+            }
+            ErrorKind::QuotaExceeded => {
+                let text = "There is no room for another session at the moment. Please try again later.";
+                (StatusCode::SERVICE_UNAVAILABLE, None, text)
             }
             _ => (StatusCode::INTERNAL_SERVER_ERROR, None, FAILED),
         };

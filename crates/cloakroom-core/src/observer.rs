@@ -45,6 +45,10 @@ pub enum SecurityEvent {
     RotatedKey(SessionId),
     /// A stored payload or field cannot be decoded.
     Corrupted(SessionId),
+    /// Somebody named the key space of another tenant: a key of that session in it, or with `None` a filter.
+    ForeignTenant(Option<SessionId>),
+    /// A request was for no tenant that there is.
+    UnknownTenant,
 }
 
 /// Is told what happens to sessions, synchronously. It must not block; what it panics with is logged and dropped, and
@@ -89,6 +93,11 @@ fn log_security(event: &SecurityEvent) {
         }
         SecurityEvent::RotatedKey(id) => {
             tracing::info!(target: "cloakroom::security", session = id.log_hash(), "rotated session key");
+        }
+        // The layer that saw it has logged it, with its own tenant.
+        SecurityEvent::ForeignTenant(_) => {}
+        SecurityEvent::UnknownTenant => {
+            tracing::info!(target: "cloakroom::security", "request for an unknown tenant");
         }
         SecurityEvent::MalformedKey => {
             tracing::info!(target: "cloakroom::security", "malformed session key");

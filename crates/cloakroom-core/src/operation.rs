@@ -21,8 +21,8 @@ pub enum Mode {
 
 /// How many live records there may be beside the one that is written.
 ///
-/// The check is part of the same atomic step as the write, on create, on rotate, and on an update that changes
-/// the owner. Reaching a limit is [`QuotaExceeded`](crate::ErrorKind::QuotaExceeded).
+/// The check is part of the same atomic step as the write: on rotate, on an update that changes the owner, and on every
+/// other write where no live record was. Reaching a limit is [`QuotaExceeded`](crate::ErrorKind::QuotaExceeded).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

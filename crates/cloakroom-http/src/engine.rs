@@ -7,7 +7,8 @@ use cloakroom_core::{
 };
 
 use crate::outcome::Outcome;
-use crate::refusal::refusal;
+use crate::refusal::{Refusal, refusal};
+use crate::tenant::{NoTenant, TenantResolver};
 use crate::transport::Transport;
 
 /// What a middleware does before and after the handler, in strings and bytes: adapters only move headers.
@@ -92,7 +93,13 @@ impl Engine {
     /// nothing may be opened then. `None` where they do. Free.
     #[must_use]
     pub fn misfit(&self) -> Option<Outcome> {
-        let error = self.transport.check(&self.capability).err()?;
+        self.misfit_of(&self.capability)
+    }
+
+    /// As [`misfit`](Self::misfit), for a backend that was chosen for one request.
+    #[must_use]
+    pub fn misfit_of(&self, capability: &Capability) -> Option<Outcome> {
+        let error = self.transport.check(capability).err()?;
         tracing::error!(target: "cloakroom", %error, "no session is opened");
         Some(Outcome { refusal: refusal(error.kind()), ..Outcome::default() })
     }
@@ -104,7 +111,17 @@ impl Engine {
         backend: B,
         lines: impl IntoIterator<Item = &'a [u8]>,
     ) -> Opened<B> {
-        let candidates = self.transport.candidates(lines, &self.capability);
+        self.open_with(&self.capability, backend, lines)
+    }
+
+    /// As [`open`](Self::open), for a backend that was chosen for one request and has that capability.
+    pub fn open_with<'a, B: SessionBackend>(
+        &self,
+        capability: &Capability,
+        backend: B,
+        lines: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Opened<B> {
+        let candidates = self.transport.candidates(lines, capability);
         let presented = !candidates.is_empty();
         if candidates.malformed {
             self.config.notify(SessionEvent::Security(SecurityEvent::MalformedKey));
@@ -117,6 +134,30 @@ impl Engine {
             self.place,
         );
         Opened { session, presented }
+    }
+
+    /// The answer to a request that is for no tenant. It raises an event.
+    #[must_use]
+    pub fn no_tenant(&self, resolver: &TenantResolver, why: NoTenant) -> Outcome {
+        tracing::debug!(target: "cloakroom", why = why.as_str(), "no tenant");
+        self.config.notify(SessionEvent::Security(SecurityEvent::UnknownTenant));
+        let vary = resolver.vary().map(|name| Cow::Owned(name.to_owned()));
+        Outcome {
+            refusal: Some(Refusal::of_no_tenant(resolver.unknown_tenant())),
+            vary,
+            ..Outcome::default()
+        }
+    }
+
+    /// The answer to a request whose backend could not be chosen.
+    #[must_use]
+    pub fn no_backend(&self, resolver: &TenantResolver, error: &SessionError) -> Outcome {
+        if error.kind() == ErrorKind::InvalidKey {
+            return self.no_tenant(resolver, NoTenant::Missing);
+        }
+        tracing::error!(target: "cloakroom", %error, "no session is opened");
+        let refused = refusal(error.kind()).or_else(|| refusal(ErrorKind::Unexpected));
+        Outcome { refusal: refused, ..Outcome::default() }
     }
 
     /// Whether a session came from the same cookie or header as this engine's: then an outer layer looks after it.
@@ -216,7 +257,9 @@ impl Engine {
                 tracing::warn!(target: "cloakroom", %error, "the session was not extended; its end stays");
             }
             ErrorKind::Gone => tracing::info!(target: "cloakroom", %error, "a request outlived its session"),
-            ErrorKind::Conflict => tracing::warn!(target: "cloakroom", %error, "saving the session failed"),
+            ErrorKind::Conflict | ErrorKind::QuotaExceeded => {
+                tracing::warn!(target: "cloakroom", %error, "saving the session failed")
+            }
             _ => tracing::error!(target: "cloakroom", %error, "saving the session failed"),
         }
         if let (ErrorKind::Corrupted, Some(id)) = (error.kind(), session.id()) {

@@ -10,6 +10,7 @@ mod refusal;
 mod set_cookie;
 mod split;
 mod stale;
+mod tenant;
 mod transport;
 
 pub use cache::{CacheControl, TARGETED_CACHE_CONTROL, cache_control, merge_vary};
@@ -21,4 +22,5 @@ pub use refusal::{Refusal, refusal};
 pub use set_cookie::MAX_AGE;
 pub use split::MAX_SPLIT;
 pub use stale::StaleBackend;
+pub use tenant::{NoTenant, RequestHead, TenantResolver, UnknownTenant};
 pub use transport::{HeaderConfig, StoreDown, Transport};

@@ -85,7 +85,8 @@ impl ZstdDictionary {
     }
 
     /// Uncompressed payloads of at most `most` sessions to train from, 32 MiB in all. Ask a backend with this crate's layer, or
-    /// one without compressed sessions: those that are compressed are left out.
+    /// one without compressed sessions: those that are compressed are left out. Where sessions are encrypted, ask a backend
+    /// that decrypts them: what is encrypted has nothing in common, and a dictionary of it is of no use.
     ///
     /// Costs one `scan` for each 256 sessions.
     ///

@@ -159,7 +159,11 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn new(revocation: Revocation, clock: Clock) -> Result<Self> {
         let capability = revocation.backend.capability();
-        if capability.key_kind != KeyKind::Secret || !capability.versioned || !capability.revocable {
+        if capability.key_kind != KeyKind::Secret
+            || !capability.versioned
+            || !capability.revocable
+            || !capability.scopes
+        {
             return Err(SessionError::new(ErrorKind::InvalidConfig, "with_revocation")
                 .with_message("it takes a backend that keeps records itself and compares versions"));
         }

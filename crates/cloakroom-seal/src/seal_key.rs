@@ -67,7 +67,10 @@ impl SealKey {
             Err(_) => Base64Unpadded::decode(text, &mut *bytes).map_or(0, <[u8]>::len),
         };
         let key = bytes.get(..length).filter(|key| key.len() == SEAL_KEY_LENGTH);
-        key.map_or_else(|| Err(invalid("a seal key is 32 bytes in base64, 43 characters")), Self::from_slice)
+        key.map_or_else(
+            || Err(invalid("a seal key is 32 bytes in base64: 43 characters, 44 with padding")),
+            Self::from_slice,
+        )
     }
 
     /// The 43 characters of base64url that [`parse`](Self::parse) takes. They are the secret.

@@ -66,6 +66,12 @@ impl Subject {
         self.capability.key_kind == KeyKind::Secret
     }
 
+    /// No scope and that one, where keys may name one.
+    pub(crate) fn scopes(&self, text: &str) -> Vec<Option<Scope>> {
+        let named = self.capability.scopes.then(|| Some(scope(text)));
+        [None].into_iter().chain(named).collect()
+    }
+
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
     }

@@ -2,11 +2,13 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use cloakroom_core::{Clock, ErrorKind, Filter, Limits, ManualClock, Removal, Rotate, SessionBackend, Write};
+use cloakroom_core::{
+    Clock, ErrorKind, Filter, Limits, ManualClock, Removal, Rotate, SessionBackend, Touch, Write,
+};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Builder;
 
-use crate::subject::{HOUR, Subject, fresh_key, kind_of};
+use crate::subject::{HOUR, Subject, fresh_key, kind_of, scope};
 use crate::table::CASES;
 
 /// A case that takes longer hangs.
@@ -29,6 +31,8 @@ pub enum Need {
     Versioned,
     /// Limits are checked with the write; else a write or rotation with limits is `Unsupported`.
     Limits,
+    /// Keys and filters may name scopes; else one that does is `InvalidKey`.
+    Scopes,
 }
 
 impl Need {
@@ -43,6 +47,7 @@ impl Need {
             Self::Enumerable => capability.enumerable,
             Self::Versioned => capability.versioned,
             Self::Limits => capability.limits,
+            Self::Scopes => capability.scopes,
         }
     }
 
@@ -64,6 +69,7 @@ impl Need {
                 let refusal = kind_of(backend.remove_all(&everywhere, Removal::Revoked).await, "remove_all");
                 assert_eq!(refusal, ErrorKind::Unsupported);
             }
+            Self::Scopes => scopes_are_refused(subject).await,
             Self::Versioned => {
                 let record = subject.record("old");
                 let key = subject.create(&record).await;
@@ -87,6 +93,34 @@ impl Need {
             }
         }
     }
+}
+
+/// Every operation refuses a key or a filter that names a scope, and changes nothing.
+async fn scopes_are_refused(subject: &Subject) {
+    let backend = subject.backend();
+    let (record, tenant) = (subject.record("{}"), scope("tenant:a:"));
+    let (plain, new) = (subject.create(&record).await, fresh_key());
+    let key = plain.scoped(&tenant);
+    let touch = Touch::new(record.version, subject.now() + HOUR * 2);
+    let rotate = || Rotate::new(record.version);
+    let filter = Filter::in_scope(Some(&tenant));
+    let next = || subject.revise(&record, "next");
+    let mut refusals = vec![
+        kind_of(backend.read(&key).await, "read"),
+        kind_of(backend.write(&key, record.clone(), Write::create()).await, "create"),
+        kind_of(backend.write(&key, next(), Write::update(record.version)).await, "update"),
+        kind_of(backend.rotate(&key, &new, next(), rotate()).await, "rotate"),
+        kind_of(backend.rotate(&plain, &new.scoped(&tenant), next(), rotate()).await, "rotate"),
+        kind_of(backend.touch(&key, touch).await, "touch"),
+        kind_of(backend.remove(&key, Removal::Explicit).await, "remove"),
+    ];
+    if subject.capability().enumerable {
+        refusals.push(kind_of(backend.scan(&filter, None, 10).await, "scan"));
+        refusals.push(kind_of(backend.count(&filter).await, "count"));
+        refusals.push(kind_of(backend.remove_all(&filter, Removal::Revoked).await, "remove_all"));
+    }
+    assert!(refusals.iter().all(|kind| *kind == ErrorKind::InvalidKey), "{refusals:?}");
+    assert_eq!(subject.read(&plain).await, Some(record), "a refused operation changed something");
 }
 
 /// One case of the suite. See [`CASES`].

@@ -65,7 +65,7 @@ macro_rules! __cloakroom_cases {
 
             limit_per_owner_on_create_exact 5 [Stored Revocable Limits]
             limit_per_scope_on_create_exact 5 [Stored Revocable Limits]
-            limit_in_one_scope_others_independent 5 [Stored Limits]
+            limit_in_one_scope_others_independent 5 [Stored Limits Scopes]
             limit_expired_and_markers_uncounted 5 [Stored Revocable Enumerable Limits]
             limit_on_update_that_changes_owner_held 5 [Stored Revocable Versioned Limits]
             limit_on_update_that_keeps_owner_passes 5 [Stored Versioned Limits]
@@ -80,7 +80,7 @@ macro_rules! __cloakroom_cases {
             remove_then_store_starts_afresh 6 [Revocable Stored]
             remove_all_of_owner_others_stay 6 [Enumerable Revocable]
             remove_all_except_keeps_that_one 6 [Enumerable Revocable]
-            remove_all_of_scope_others_stay 6 [Enumerable Revocable]
+            remove_all_of_scope_others_stay 6 [Enumerable Revocable Scopes]
             remove_all_live_only 6 [Enumerable Revocable]
             remove_all_many_every_one 6 [Enumerable Revocable]
             sweep_expired_in_batches_counted 6 [Stored]
@@ -113,8 +113,8 @@ macro_rules! __cloakroom_cases {
 
             owner_similar_to_another_told_apart 11 [Enumerable Revocable]
             owner_similar_to_another_has_own_limit 11 [Stored Limits]
-            scope_similar_to_another_told_apart 11 [Enumerable Revocable]
-            key_in_two_scopes_two_records 11 [Revocable Versioned]
+            scope_similar_to_another_told_apart 11 [Enumerable Revocable Scopes]
+            key_in_two_scopes_two_records 11 [Revocable Versioned Scopes]
             id_similar_to_another_told_apart 11 [Stored Revocable]
             clone_of_backend_shares_state 10 []
 

@@ -10,7 +10,7 @@ use http::Response;
 use pin_project_lite::pin_project;
 
 use crate::layer::Shared;
-use crate::response::apply;
+use crate::response::{apply, vary_by_tenant};
 
 type Closing<ResBody> = Pin<Box<dyn Future<Output = Response<ResBody>> + Send>>;
 
@@ -64,10 +64,11 @@ where
             };
             let status = response.status().as_u16();
             if let Some(outcome) = shared.engine.close_now(&session, presented, status) {
-                return Poll::Ready(Ok(apply(outcome, response)));
+                return Poll::Ready(Ok(vary_by_tenant(&shared, apply(outcome, response))));
             }
             *this.closing = Some(Box::pin(async move {
-                apply(shared.engine.close_later(&session, presented).await, response)
+                let outcome = shared.engine.close_later(&session, presented).await;
+                vary_by_tenant(&shared, apply(outcome, response))
             }));
         }
         match this.closing {

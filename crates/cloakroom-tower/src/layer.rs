@@ -1,12 +1,15 @@
 use std::sync::Arc;
 
-use cloakroom_core::{SessionBackend, SessionBackendExt, SessionConfig, SharedBackend};
-use cloakroom_http::{CookieConfig, Engine, HeaderConfig, StaleBackend, StoreDown, Transport};
+use cloakroom_core::{Capability, Result, SessionBackend, SessionBackendExt, SessionConfig, SharedBackend};
+use cloakroom_http::{
+    CookieConfig, Engine, HeaderConfig, StaleBackend, StoreDown, TenantResolver, Transport,
+};
 use http::HeaderName;
 use http::header::COOKIE;
 use tower_layer::Layer;
 
 use crate::service::SessionService;
+use crate::tenant::{PerTenant, Source};
 
 /// Gives every request a session, and saves it when the handler has answered.
 ///
@@ -54,7 +57,7 @@ use crate::service::SessionService;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SessionLayer<B = SharedBackend> {
-    backend: B,
+    source: Source<B>,
     shared: Arc<Shared>,
 }
 
@@ -66,6 +69,23 @@ pub(crate) struct Shared {
     degrade: bool,
     /// The backend as it was given, where a policy put another around it.
     plain: Option<SharedBackend>,
+    /// A policy that a layer by tenants cannot have.
+    pub(crate) stale_by_tenant: bool,
+    /// What responses depend on beside the session.
+    pub(crate) tenant_header: Option<Box<str>>,
+}
+
+impl Shared {
+    fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            request_header: COOKIE,
+            degrade: false,
+            plain: None,
+            stale_by_tenant: false,
+            tenant_header: None,
+        }
+    }
 }
 
 impl SessionLayer<SharedBackend> {
@@ -74,17 +94,61 @@ impl SessionLayer<SharedBackend> {
         Self::typed(backend.shared())
     }
 
+    /// Sessions in the backend of the tenant that a request is for; handlers write `Session`.
+    ///
+    /// `choose` is asked for each request and must not block. A request for which the resolver finds no tenant, or
+    /// `choose` says `InvalidKey`, does not reach the handler: it gets 404, or what
+    /// [`with_unknown_tenant`](TenantResolver::with_unknown_tenant) says, and raises
+    /// [`SecurityEvent::UnknownTenant`](cloakroom_core::SecurityEvent::UnknownTenant). Other errors of `choose` are
+    /// answered as those of a store. Handlers find the tenant in the extensions, as a
+    /// [`RequestTenant`](crate::RequestTenant).
+    ///
+    /// Around or inside another layer with the same cookie, both must find the same tenant; else every request gets 500.
+    ///
+    /// ```
+    /// use axum::{Extension, Router, routing::get};
+    /// use cloakroom_core::{ErrorKind, InMemorySessionBackend, Session, SessionError};
+    /// use cloakroom_tower::{RequestTenant, SessionLayer, TenantResolver};
+    ///
+    /// async fn home(Extension(tenant): Extension<RequestTenant>, session: Session) -> String {
+    ///     format!("{} has {} fields", tenant.as_str(), session.len())
+    /// }
+    ///
+    /// // A store for each; in one store, `Tenants` of cloakroom-layer-tenancy.
+    /// let (acme, globex) = (InMemorySessionBackend::new(), InMemorySessionBackend::new());
+    /// let layer = SessionLayer::per_tenant(TenantResolver::subdomain("shop.example")?, move |tenant| match tenant {
+    ///     "acme" => Ok(acme.clone()),
+    ///     "globex" => Ok(globex.clone()),
+    ///     _ => Err(SessionError::new(ErrorKind::InvalidKey, "choose backend")),
+    /// });
+    /// let app: Router = Router::new().route("/", get(home)).layer(layer);
+    /// # Ok::<(), SessionError>(())
+    /// ```
+    pub fn per_tenant<B: SessionBackend>(
+        resolver: TenantResolver,
+        choose: impl Fn(&str) -> Result<B> + Send + Sync + 'static,
+    ) -> Self {
+        Self::per_tenant_typed(resolver, move |tenant| choose(tenant).map(SessionBackendExt::shared))
+    }
+
     /// What requests get that need their session while the store cannot be reached (default: 503). For a typed
-    /// layer, choose [`SessionConfig::with_degraded_sessions`] or wrap the backend in a [`StaleBackend`].
+    /// layer, choose [`SessionConfig::with_degraded_sessions`] or wrap the backend in a [`StaleBackend`]. For a layer
+    /// [by tenants](Self::per_tenant), stale reads are for the store that they share: with that policy on the layer, no
+    /// session is opened, and every request gets 500.
     pub fn with_store_down(mut self, policy: StoreDown) -> Self {
         self.set_degrade(policy == StoreDown::Degrade);
         let shared = Arc::make_mut(&mut self.shared);
+        let Source::One(backend) = &self.source else {
+            shared.stale_by_tenant = matches!(policy, StoreDown::StaleReads { .. });
+            return self;
+        };
         // The last policy counts.
-        self.backend = shared.plain.take().unwrap_or(self.backend);
+        let mut backend = shared.plain.take().unwrap_or_else(|| backend.clone());
         if let StoreDown::StaleReads { capacity, max_age } = policy {
-            shared.plain = Some(self.backend.clone());
-            self.backend = StaleBackend::new(self.backend, capacity, max_age).shared();
+            shared.plain = Some(backend.clone());
+            backend = StaleBackend::new(backend, capacity, max_age).shared();
         }
+        self.source = Source::One(backend);
         self
     }
 
@@ -100,10 +164,19 @@ impl<B: SessionBackend + Clone> SessionLayer<B> {
     /// Sessions in that backend; handlers write `Session<B>`.
     pub fn typed(backend: B) -> Self {
         let engine = Engine::new(backend.capability());
-        Self {
-            backend,
-            shared: Arc::new(Shared { engine, request_header: COOKIE, degrade: false, plain: None }),
-        }
+        Self { source: Source::One(backend), shared: Arc::new(Shared::new(engine)) }
+    }
+
+    /// As [`per_tenant`](SessionLayer::per_tenant), with the backend's own type in the handlers.
+    pub fn per_tenant_typed(
+        resolver: TenantResolver,
+        choose: impl Fn(&str) -> Result<B> + Send + Sync + 'static,
+    ) -> Self {
+        // Of each request's backend the capability is asked anew.
+        let mut shared = Shared::new(Engine::new(Capability::store()));
+        let tenants = PerTenant::new(resolver, choose);
+        shared.tenant_header = tenants.vary().map(Into::into);
+        Self { source: Source::PerTenant(Arc::new(tenants)), shared: Arc::new(shared) }
     }
 
     /// How sessions behave: timeouts, format, limits, observers.
@@ -147,6 +220,6 @@ impl<S, B: SessionBackend + Clone> Layer<S> for SessionLayer<B> {
     type Service = SessionService<S, B>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SessionService { inner, backend: self.backend.clone(), shared: Arc::clone(&self.shared) }
+        SessionService { inner, source: self.source.clone(), shared: Arc::clone(&self.shared) }
     }
 }

@@ -4,6 +4,8 @@ use cloakroom_http::{
 use http::header::{CACHE_CONTROL, RETRY_AFTER, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
+use crate::layer::Shared;
+
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Does to the response what the engine decided.
@@ -18,6 +20,14 @@ pub(crate) fn apply<ResBody: Default>(outcome: Outcome, response: Response<ResBo
     }
     for announce in outcome.announce.into_iter().chain(outcome.further) {
         append(headers, announce);
+    }
+    response
+}
+
+/// Where a header chooses the tenant, everything depends on it, also what never looks at the session.
+pub(crate) fn vary_by_tenant<ResBody>(shared: &Shared, mut response: Response<ResBody>) -> Response<ResBody> {
+    if let Some(name) = &shared.tenant_header {
+        vary_by(response.headers_mut(), name);
     }
     response
 }

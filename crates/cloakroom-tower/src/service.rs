@@ -7,6 +7,7 @@ use tower_service::Service;
 
 use crate::future::ResponseFuture;
 use crate::layer::Shared;
+use crate::tenant::Source;
 
 /// The service of a [`SessionLayer`](crate::SessionLayer).
 ///
@@ -39,7 +40,7 @@ use crate::layer::Shared;
 #[derive(Clone, Debug)]
 pub struct SessionService<S, B = SharedBackend> {
     pub(crate) inner: S,
-    pub(crate) backend: B,
+    pub(crate) source: Source<B>,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -66,15 +67,38 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let engine = &self.shared.engine;
         let outer = request.extensions().get::<Session<B>>();
-        if outer.is_some_and(|outer| self.shared.engine.is_place_of(outer)) {
-            return ResponseFuture::passing(self.inner.call(request));
-        }
-        if let Some(outcome) = self.shared.engine.misfit() {
-            return ResponseFuture::refused(outcome);
-        }
-        let lines = request.headers().get_all(&self.shared.request_header).iter().map(HeaderValue::as_bytes);
-        let opened = self.shared.engine.open(self.backend.clone(), lines);
+        let is_inner = outer.is_some_and(|outer| engine.is_place_of(outer));
+        let headers = &self.shared.request_header;
+        let opened = match &self.source {
+            Source::One(_) if is_inner => return ResponseFuture::passing(self.inner.call(request)),
+            Source::One(backend) => {
+                if let Some(outcome) = engine.misfit() {
+                    return ResponseFuture::refused(outcome);
+                }
+                let lines = request.headers().get_all(headers).iter().map(HeaderValue::as_bytes);
+                engine.open(backend.clone(), lines)
+            }
+            Source::PerTenant(tenants) => {
+                let (tenant, backend) = match tenants.choose(&request, &self.shared, is_inner) {
+                    Ok(chosen) => chosen,
+                    Err(outcome) => return ResponseFuture::refused(*outcome),
+                };
+                // An outer layer has chosen already.
+                let Some(backend) = backend else {
+                    return ResponseFuture::passing(self.inner.call(request));
+                };
+                let capability = backend.capability();
+                if let Some(outcome) = engine.misfit_of(&capability) {
+                    return ResponseFuture::refused(outcome);
+                }
+                let lines = request.headers().get_all(headers).iter().map(HeaderValue::as_bytes);
+                let opened = engine.open_with(&capability, backend, lines);
+                request.extensions_mut().insert(tenant);
+                opened
+            }
+        };
         let session: Session<B> = opened.session;
         request.extensions_mut().insert(session.clone());
         let inner = self.inner.call(request);

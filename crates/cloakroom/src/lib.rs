@@ -9,8 +9,9 @@ pub use connect::connect;
 
 #[cfg(feature = "middleware")]
 pub use cloakroom_tower::{
-    CookieBuilder, CookieConfig, HeaderConfig, Refusal, ResponseFuture, SameSite, SessionLayer,
-    SessionService, StaleBackend, StoreDown, Transport,
+    CookieBuilder, CookieConfig, HeaderConfig, NoTenant, Refusal, RequestHead, RequestTenant, ResponseFuture,
+    SameSite, SessionLayer, SessionService, StaleBackend, StoreDown, TenantResolver, Transport,
+    UnknownTenant,
 };
 
 #[cfg(feature = "database")]
@@ -43,6 +44,21 @@ pub use cloakroom_layer_compression::BrotliCompressor;
 #[cfg(feature = "replication")]
 pub use cloakroom_layer_replication::{
     self as replication, ReplicatedSessionBackend, ReplicationConfig, ReplicationLayer, ReplicationStrategy,
+};
+
+#[cfg(feature = "analytics")]
+pub use cloakroom_layer_analytics::{
+    self as analytics, AnalyticsEvent, AnalyticsLayer, CompositeAnalytics, InstrumentedSessionBackend,
+    LoggerAnalytics, QueuedAnalytics, SessionAnalytics,
+};
+
+#[cfg(feature = "analytics-prometheus")]
+pub use cloakroom_layer_analytics::PrometheusAnalytics;
+
+#[cfg(feature = "tenant")]
+pub use cloakroom_layer_tenancy::{
+    self as tenant, TenancyLayer, TenantConfig, TenantId, TenantSessionBackend, TenantSessionOperations,
+    Tenants,
 };
 
 /// What most applications import.
@@ -82,4 +98,14 @@ pub mod prelude {
 
     #[cfg(feature = "replication")]
     pub use cloakroom_layer_replication::{ReplicatedSessionBackend, ReplicationLayer, ReplicationStrategy};
+
+    #[cfg(feature = "analytics")]
+    pub use cloakroom_layer_analytics::{AnalyticsLayer, InstrumentedSessionBackend};
+    #[cfg(feature = "tenant")]
+    pub use cloakroom_layer_tenancy::{
+        TenancyLayer, TenantConfig, TenantId, TenantSessionBackend, TenantSessionOperations, Tenants,
+    };
+
+    #[cfg(all(feature = "tenant", feature = "middleware"))]
+    pub use cloakroom_tower::TenantResolver;
 }

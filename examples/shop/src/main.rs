@@ -1,5 +1,5 @@
 //! A small shop: a cart, a visit counter, sign-in, "your devices". Its sessions live in SQLite unless told otherwise,
-//! and survive a restart. `cargo run -p shop`, then open the address it prints.
+//! and survive a restart; what is stored can be compressed, encrypted, counted, and kept apart for several shops. `cargo run -p shop`, then open the address it prints.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A program for the terminal.
 
 mod account;
@@ -7,15 +7,18 @@ mod cart;
 mod options;
 mod page;
 mod site;
+mod stack;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cloakroom::{CookieConfig, SharedBackend, Sweeper};
+use axum::Router;
+use cloakroom::{CookieConfig, SessionBackendExt, Sweeper};
 use tokio::net::TcpListener;
 
 use options::Options;
+use stack::Stack;
 
 /// How long requests under way may take when the shop closes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -47,20 +50,35 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let cookie =
         if options.secure { CookieConfig::default() } else { CookieConfig::insecure_for_development() };
     let url = options.backend_url(cookie.name());
-    let backend = cloakroom::connect(&url).await.map_err(|error| explained(&error))?;
-    let listener = TcpListener::bind(options.listen)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let store = cloakroom::connect(&url).await.map_err(|error| explained(&error))?;
+    let stack = Stack::new(store, &options)?;
+    // Layers that do not fit say so now rather than to every visitor.
+    stack.backend.ping().await.map_err(|error| explained(&error))?;
+    let listener = listen(options.listen).await?;
+    let metrics = match options.metrics {
+        Some(address) => stack.registry.clone().zip(Some(listen(address).await?)),
+        None => None,
+    };
     announce(&options, listener.local_addr()?);
-    let sweeper = Sweeper::new(backend.clone()).with_interval(Duration::from_secs(60)).start();
-    serve(listener, backend, cookie).await?;
+    if let Some((registry, listener)) = metrics {
+        println!("Metrics are at http://{}/metrics", listener.local_addr()?);
+        tokio::spawn(async move { axum::serve(listener, site::metrics(registry)).await });
+    }
+    announce_cookie(&options);
+    // One for all tenants: what has expired is nobody's.
+    let sweeper = Sweeper::new(stack.backend.clone()).with_interval(Duration::from_secs(60)).start();
+    serve(listener, site::routes(stack.backend.clone(), stack.sessions(cookie))).await?;
     sweeper.stop().await;
     println!("Bye. Sessions stay where they are.");
     Ok(())
 }
 
-async fn serve(listener: TcpListener, backend: SharedBackend, cookie: CookieConfig) -> std::io::Result<()> {
-    let site = site::routes(backend, cookie).into_make_service_with_connect_info::<SocketAddr>();
+async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))
+}
+
+async fn serve(listener: TcpListener, site: Router) -> std::io::Result<()> {
+    let site = site.into_make_service_with_connect_info::<SocketAddr>();
     let (stopping, mut stopped) = tokio::sync::watch::channel(());
     let told = async move {
         told_to_stop().await;
@@ -81,7 +99,15 @@ async fn serve(listener: TcpListener, backend: SharedBackend, cookie: CookieConf
 fn announce(options: &Options, address: SocketAddr) {
     let scheme = if options.secure { "https" } else { "http" };
     println!("The shop is open at {scheme}://{address}/ (stop it with Ctrl-C)");
-    println!("Sessions are kept in {}", options.backend_for_people());
+    let compressed = if options.compress { ", compressed" } else { "" };
+    let encrypted = if options.encrypt.is_some() { ", encrypted" } else { "" };
+    println!("Sessions are kept in {}{compressed}{encrypted}", options.backend_for_people());
+    if let Some(domain) = &options.tenants {
+        println!("Each host below {domain} is a shop: {scheme}://acme.{domain}:{}/", address.port());
+    }
+}
+
+fn announce_cookie(options: &Options) {
     if options.secure {
         println!("Its cookie is __Host-id with Secure: put a server that speaks TLS in front of it.");
     } else {

@@ -1,17 +1,29 @@
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 pub(crate) const USAGE: &str = "\
-Usage: shop [--backend URL] [--listen ADDRESS] [--secure]
+Usage: shop [--backend URL] [--compress] [--encrypt FILE] [--tenants DOMAIN] [--metrics ADDRESS]
+            [--listen ADDRESS] [--secure]
 
   --backend URL      where sessions are kept (default sqlite:shop.db): memory:, sqlite:FILE,
                      postgres://USER:PASSWORD@HOST/DATABASE, mysql://USER:PASSWORD@HOST/DATABASE,
                      file:FOLDER, cookie:?passphrase=WORDS, jwt:?key=BASE64URL
+  --compress         stores sessions of 512 bytes and more with zstd
+  --encrypt FILE     stores sessions encrypted; FILE has a key on each line (openssl rand -base64 32),
+                     the first for what is written, all for what is read
+  --tenants DOMAIN   a shop for each host below DOMAIN, in one store: with localhost,
+                     http://acme.localhost:3000/ and http://globex.localhost:3000/
+  --metrics ADDRESS  serves /metrics for Prometheus at that address and port
   --listen ADDRESS   address and port (default 127.0.0.1:3000)
   --secure           the cookie is __Host-id with Secure, for use behind TLS; needed for any
                      address but this machine's own";
 
 pub(crate) struct Options {
     pub(crate) backend: String,
+    pub(crate) compress: bool,
+    pub(crate) encrypt: Option<PathBuf>,
+    pub(crate) tenants: Option<String>,
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) listen: SocketAddr,
     pub(crate) secure: bool,
 }
@@ -21,6 +33,10 @@ impl Options {
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut options = Self {
             backend: "sqlite:shop.db".to_owned(),
+            compress: false,
+            encrypt: None,
+            tenants: None,
+            metrics: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
             secure: false,
         };
@@ -29,16 +45,18 @@ impl Options {
             let mut value = |what: &str| arguments.next().ok_or_else(|| format!("{what} needs a value"));
             match argument.as_str() {
                 "--backend" => options.backend = value("--backend")?,
-                "--listen" => {
-                    let address = value("--listen")?;
-                    options.listen = address.parse().map_err(|_| {
-                        format!("{address} is no address with a port, such as 127.0.0.1:3000")
-                    })?;
-                }
+                "--compress" => options.compress = true,
+                "--encrypt" => options.encrypt = Some(value("--encrypt")?.into()),
+                "--tenants" => options.tenants = Some(value("--tenants")?),
+                "--metrics" => options.metrics = Some(address(&value("--metrics")?)?),
+                "--listen" => options.listen = address(&value("--listen")?)?,
                 "--secure" => options.secure = true,
                 "--help" | "-h" => return Ok(None),
                 other => return Err(format!("unknown argument {other}")),
             }
+        }
+        if options.metrics.is_some_and(|metrics| !metrics.ip().is_loopback()) {
+            return Err("metrics are for this machine: an address such as 127.0.0.1:9184".to_owned());
         }
         if !options.secure && !options.listen.ip().is_loopback() {
             return Err(format!(
@@ -82,6 +100,10 @@ impl Options {
     }
 }
 
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text} is no address with a port, such as 127.0.0.1:3000"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::Options;
@@ -96,6 +118,7 @@ mod tests {
         assert!(parse(&["--listen", "0.0.0.0:80"]).is_err());
         assert!(parse(&["--listen", "0.0.0.0:80", "--secure"]).is_ok());
         assert!(parse(&["--listen", "[::1]:8080"]).is_ok());
+        assert!(parse(&["--metrics", "0.0.0.0:9184", "--secure"]).is_err());
         assert!(parse(&["--listen"]).is_err() && parse(&["--nonsense"]).is_err());
         assert!(parse(&["--help"]).is_ok_and(|options| options.is_none()));
     }

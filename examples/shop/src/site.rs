@@ -4,13 +4,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use cloakroom::{CookieConfig, Refusal, SessionBackendExt, SessionLayer, SharedBackend};
+use cloakroom::{Refusal, SessionBackendExt, SessionLayer, SharedBackend};
+use prometheus::{Registry, TextEncoder};
 
 use crate::page::sorry;
 use crate::{account, cart};
 
-/// The site, with its sessions in that backend.
-pub(crate) fn routes(backend: SharedBackend, cookie: CookieConfig) -> Router {
+/// The site. The backend is the one behind the sessions, of all tenants.
+pub(crate) fn routes(backend: SharedBackend, sessions: SessionLayer) -> Router {
     Router::new()
         .route("/", get(cart::shelf))
         .route("/cart", get(cart::show))
@@ -22,9 +23,10 @@ pub(crate) fn routes(backend: SharedBackend, cookie: CookieConfig) -> Router {
         .route("/devices/revoke", post(account::revoke))
         .route("/devices/revoke-others", post(account::revoke_others))
         .route("/style.css", get(style))
-        .route("/health", get(health))
         .fallback(async || sorry(StatusCode::NOT_FOUND, "There is no such page."))
-        .layer(SessionLayer::new(backend.clone()).with_cookie(cookie))
+        .layer(sessions)
+        // Outside: whoever asks for it, asks by the address of the machine, which is no tenant's.
+        .route("/health", get(health))
         .layer(from_fn(same_origin))
         .layer(map_response(finished))
         .with_state(backend)
@@ -114,6 +116,15 @@ fn error_page(response: Response) -> Response {
         }
     }
     page
+}
+
+/// The numbers of the sessions, in the format of Prometheus.
+pub(crate) fn metrics(registry: Registry) -> Router {
+    let text = async move || {
+        let text = TextEncoder::new().encode_to_string(&registry.gather());
+        text.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    };
+    Router::new().route("/metrics", get(text))
 }
 
 /// After a form, so that a reload does not send it again.

@@ -27,6 +27,11 @@ const LARGE_CRATES: [(&str, usize, &str); 7] = [
         "locks among processes, crash-safe rotation, an index of owners, damaged files set aside, checks of folders",
     ),
     (
+        "cloakroom-layer-analytics",
+        1_600,
+        "five sinks, nineteen metrics with their tenants, a bounded queue; code alone is two thirds of it",
+    ),
+    (
         "cloakroom-layer-compression",
         1_400,
         "three algorithms, dictionaries, a trait for others, and the documentation of each; code alone is half of it",

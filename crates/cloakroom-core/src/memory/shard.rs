@@ -52,6 +52,10 @@ impl Hash for StoreKey {
         state.write_u64(u64::from_le_bytes([
             bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7],
         ]));
+        // What is saved by name has one id in the key spaces of all tenants.
+        for part in self.scope.iter().flat_map(|scope| scope.as_str().as_bytes().chunks(8)) {
+            state.write_u64(part.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+        }
     }
 }
 
@@ -79,12 +83,12 @@ impl BuildHasher for IdHasher {
 impl Hasher for IdHasher {
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            self.write_u64(self.hash ^ u64::from(*byte));
+            self.write_u64(u64::from(*byte));
         }
     }
 
     fn write_u64(&mut self, word: u64) {
-        let product = u128::from(word ^ self.seed.rotate_left(32)) * u128::from(self.seed);
+        let product = u128::from(word ^ self.hash ^ self.seed.rotate_left(32)) * u128::from(self.seed);
         let [low, high] = [product as u64, (product >> 64) as u64];
         self.hash = low ^ high;
     }
@@ -311,4 +315,20 @@ fn matches(filter: &Filter, key: &StoreKey, record: &Record, now: Timestamp) -> 
 
 fn bucket_of(at: Timestamp) -> i64 {
     at.as_millis().div_euclid(BUCKET)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_id_in_many_scopes_has_many_hashes() {
+        let (hasher, id) = (IdHasher::random(), SessionId::from_bytes([7; 32]));
+        let hash = |tenant: u32| {
+            let scope = Scope::parse(&format!("tenant:{tenant}:session:")).ok();
+            hasher.hash_one(StoreKey { id, scope })
+        };
+        let hashes: std::collections::HashSet<u64> = (0..1_000).map(hash).collect();
+        assert_eq!(hashes.len(), 1_000);
+    }
 }

@@ -8,12 +8,12 @@ fn refusal_of_every_kind_of_error_is_an_error_or_a_decision() {
     assert_eq!(status(ErrorKind::Gone), Some((409, false)));
     assert_eq!(status(ErrorKind::Conflict), Some((503, true)));
     assert_eq!(status(ErrorKind::Unavailable), Some((503, true)));
+    assert_eq!(status(ErrorKind::QuotaExceeded), Some((503, false)));
     assert_eq!(status(ErrorKind::Corrupted), None);
     for kind in [
         ErrorKind::AlreadyExists,
         ErrorKind::InvalidConfig,
         ErrorKind::InvalidKey,
-        ErrorKind::QuotaExceeded,
         ErrorKind::TooLarge,
         ErrorKind::Unexpected,
         ErrorKind::Unsupported,

@@ -7,3 +7,4 @@ mod cookie;
 mod engine;
 mod split;
 mod stale;
+mod tenant;

@@ -44,7 +44,7 @@ pub async fn limit_per_owner_on_create_exact(subject: &Subject) {
 
 /// A scope has at most so many sessions, whoever owns them.
 pub async fn limit_per_scope_on_create_exact(subject: &Subject) {
-    for scope in [None, Some(scope("tenant:a:"))] {
+    for scope in subject.scopes("tenant:a:") {
         let within = || scope.as_ref().map_or_else(fresh_key, |scope| fresh_key().scoped(scope));
         let first = within();
         admits(subject, &first, &subject.owned("user:1"), per_scope(3)).await;

@@ -4,7 +4,7 @@ use cloakroom_core::{
     Capability, Filter, KEY_LENGTH, Record, SessionBackend, SessionId, SessionKey, State, Version, Write,
 };
 
-use crate::subject::{HOUR, SECOND, Subject, fresh_key, owner, scope};
+use crate::subject::{HOUR, SECOND, Subject, fresh_key, owner};
 
 /// A key that was never issued finds nothing, and asking creates nothing (CV-01, ST-24).
 pub async fn read_never_issued_nothing(subject: &Subject) {
@@ -108,7 +108,7 @@ pub async fn read_id_as_key_nothing(subject: &Subject) {
 
 /// An address reads, updates, touches and removes what its key reaches.
 pub async fn address_of_key_reaches_the_record(subject: &Subject) {
-    for scope in [None, Some(scope("tenant:a:"))] {
+    for scope in subject.scopes("tenant:a:") {
         let within = |key: SessionKey| scope.as_ref().map_or_else(|| key.clone(), |scope| key.scoped(scope));
         let record = subject.record("old");
         let key = subject.write(&within(fresh_key()), &record, Write::create()).await;
@@ -147,7 +147,7 @@ pub async fn key_of_name_reaches_its_record(subject: &Subject) {
 /// Every operation returns the key that it was given, outside any scope.
 pub async fn key_returned_is_the_given_one_unscoped(subject: &Subject) {
     let backend = subject.backend();
-    for scope in [None, Some(scope("tenant:a:"))] {
+    for scope in subject.scopes("tenant:a:") {
         let within = |key: &SessionKey| scope.as_ref().map_or_else(|| key.clone(), |scope| key.scoped(scope));
         let (first, second) = (fresh_key(), fresh_key());
         let (old, new) = (within(&first), within(&second));

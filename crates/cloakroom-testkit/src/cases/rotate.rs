@@ -2,7 +2,7 @@ use cloakroom_core::{
     ErrorKind, Filter, Record, Rotate, SessionBackend, SessionKey, State, Touch, Version, Write,
 };
 
-use crate::subject::{HOUR, SECOND, Subject, fresh_key, kind_of, owner, scope};
+use crate::subject::{HOUR, SECOND, Subject, fresh_key, kind_of, owner};
 
 async fn rotate(subject: &Subject, old: &SessionKey, new: &SessionKey, record: &Record, how: Rotate) {
     let rotated = subject.backend().rotate(old, new, record.clone(), how).await;
@@ -21,7 +21,7 @@ async fn refused(
 
 /// A rotation stores the given record at the new key, and nothing but the trail is left at the old one (ST-13).
 pub async fn rotate_live_moves_to_new_key(subject: &Subject) {
-    for scope in [None, Some(scope("tenant:a:"))] {
+    for scope in subject.scopes("tenant:a:") {
         let within = || scope.as_ref().map_or_else(fresh_key, |scope| fresh_key().scoped(scope));
         let (old, new) = (within(), within());
         let record = subject.record("before");

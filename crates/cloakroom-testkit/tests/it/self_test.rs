@@ -202,6 +202,7 @@ rejected! {
     NotEnumerableInSilence: scan_live_only remove_all_live_only;
     NoLimitsInSilence: limit_per_owner_on_create_exact race_creates_within_limit_exact;
     NotRevocableInSilence: remove_live_true_then_false;
+    NoScopesInSilence: scope_similar_to_another_told_apart key_in_two_scopes_two_records;
     NotVersionedInSilence: update_other_version_conflict;
 }
 

@@ -179,7 +179,7 @@ async fn save_that_fails_takes_the_place_of_the_response() {
     for (kind, status) in [
         (ErrorKind::Unavailable, 503),
         (ErrorKind::TooLarge, 500),
-        (ErrorKind::QuotaExceeded, 500),
+        (ErrorKind::QuotaExceeded, 503),
         (ErrorKind::Unexpected, 500),
         (ErrorKind::Gone, 409),
         (ErrorKind::Corrupted, 200),

@@ -29,6 +29,7 @@ impl Page {
 #[derive(Clone)]
 pub struct Browser {
     pub address: String,
+    pub host: String,
     pub cookie: Option<String>,
     pub agent: &'static str,
     pub origin: String,
@@ -36,7 +37,13 @@ pub struct Browser {
 
 impl Browser {
     pub fn new(address: &str, agent: &'static str) -> Self {
-        Self { address: address.to_owned(), cookie: None, agent, origin: format!("http://{address}") }
+        Self::of_host(address, address, agent)
+    }
+
+    /// One that came by a name that stands for the address.
+    pub fn of_host(address: &str, host: &str, agent: &'static str) -> Self {
+        let (address, host) = (address.to_owned(), host.to_owned());
+        Self { address, cookie: None, agent, origin: format!("http://{host}"), host }
     }
 
     /// The same browser after the shop moved to another port. Cookies do not know ports.
@@ -68,7 +75,7 @@ impl Browser {
         let cookie = self.cookie.as_ref().map_or(String::new(), |cookie| format!("Cookie: {cookie}\r\n"));
         let request = format!(
             "{head}Host: {}\r\nUser-Agent: {}\r\n{cookie}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            self.address,
+            self.host,
             self.agent,
             body.len()
         );

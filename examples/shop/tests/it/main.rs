@@ -4,4 +4,5 @@
 mod browser;
 mod forwarder;
 mod program;
+mod stack;
 mod visit;

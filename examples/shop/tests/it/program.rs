@@ -23,9 +23,8 @@ impl Program {
         let mut child = shop(folder, &arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
-        for _ in 0..3 {
-            lines.read_line(&mut said).unwrap();
-        }
+        // The line about its cookie is the last one.
+        while !said.contains("cookie is") && lines.read_line(&mut said).unwrap() > 0 {}
         child.stdout = Some(lines.into_inner());
         let address = said.split("://").nth(1).and_then(|rest| rest.split('/').next());
         let address = address.unwrap_or_else(|| panic!("no address: {said}")).to_owned();

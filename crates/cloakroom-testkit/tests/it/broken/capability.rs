@@ -39,6 +39,10 @@ defect! { NoLimitsInSilence {}
     write |_this, inner, key, record, how| { inner.write(key, record, how.with_limits(Limits::none())).await }
 }
 
+defect! { NoScopesInSilence {}
+    capability |_this, inner| { inner.capability().with_scopes(false) }
+}
+
 defect! { NotRevocableInSilence {}
     capability |_this, inner| { inner.capability().with_revocable(false) }
     remove |_this, _inner, _key| { Ok(false) }
