@@ -418,6 +418,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             all.versioned &= other.versioned;
             all.limits &= other.limits;
             all.shared &= other.shared;
+            all.scopes &= other.scopes;
         }
         all
     }
