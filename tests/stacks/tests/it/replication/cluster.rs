@@ -6,6 +6,7 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -48,6 +49,18 @@ fn account() -> Option<(u32, u32)> {
     Some(find("postgres").or_else(|| find("nobody")).expect("a user to run PostgreSQL as"))
 }
 
+fn is_free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok()
+}
+
+/// Below those that outgoing connections get. None is given twice: one that is free because its server was killed is not
+/// free.
+fn next_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = std::process::id() * 16 + NEXT.fetch_add(1, Ordering::Relaxed);
+    u16::try_from(31_000 + next % 1_700).expect("a small number")
+}
+
 impl Cluster {
     /// A running one; `None`, and logged, where services are not wanted.
     pub(crate) fn start() -> Option<Self> {
@@ -68,9 +81,7 @@ impl Cluster {
         let secret = folder.path().join("password");
         fs::write(&secret, &password).expect("a file");
         own(&secret);
-        // Free now, and below the ports that outgoing connections get.
-        let port =
-            (31_000..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a port");
+        let port = std::iter::repeat_with(next_port).take(900).find(|port| is_free(*port)).expect("a port");
         let mut cluster = Self { folder, programs, account, port, password, server: None };
         let mut initdb = cluster.program("initdb");
         initdb.arg("--pgdata").arg(cluster.folder.path().join("data")).arg("--pwfile").arg(&secret);
