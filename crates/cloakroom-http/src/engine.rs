@@ -258,7 +258,7 @@ impl Engine {
             }
             ErrorKind::Gone => tracing::info!(target: "cloakroom", %error, "a request outlived its session"),
             ErrorKind::Conflict | ErrorKind::QuotaExceeded => {
-                tracing::warn!(target: "cloakroom", %error, "saving the session failed")
+                tracing::warn!(target: "cloakroom", %error, "saving the session failed");
             }
             _ => tracing::error!(target: "cloakroom", %error, "saving the session failed"),
         }

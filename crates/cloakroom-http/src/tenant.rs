@@ -230,16 +230,21 @@ fn single<'a>(head: &'a dyn RequestHead, name: &str) -> std::result::Result<Opti
     value.transpose().map_err(|_| NoTenant::Malformed)
 }
 
+/// What servers in front read in more ways than one.
+const AMBIGUOUS: [char; 3] = ['%', ';', '\\'];
+
 fn segment(path: &str, index: usize) -> std::result::Result<&str, NoTenant> {
     let mut segments = path.strip_prefix('/').ok_or(NoTenant::Missing)?.split('/');
     for _ in 0..index {
         // What a server may fold away in front of it would move it.
-        if matches!(segments.next(), None | Some("" | "." | "..")) {
-            return Err(NoTenant::Missing);
+        match segments.next() {
+            None | Some("" | "." | "..") => return Err(NoTenant::Missing),
+            Some(before) if before.contains(AMBIGUOUS) => return Err(NoTenant::Malformed),
+            Some(_) => {}
         }
     }
     let found = named(segments.next().ok_or(NoTenant::Missing)?)?;
-    if found.contains(['%', ';', '\\']) || matches!(found, "." | "..") {
+    if found.contains(AMBIGUOUS) || matches!(found, "." | "..") {
         return Err(NoTenant::Malformed);
     }
     Ok(found)

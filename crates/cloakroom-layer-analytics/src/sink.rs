@@ -62,7 +62,13 @@ impl Guarded {
             std::mem::forget(again);
         }
         if self.panics.fetch_add(1, Ordering::Relaxed) == 0 {
-            tracing::error!(target: "cloakroom::analytics", "a sink panicked; further panics of it are only counted");
+            // Whoever reads the log may be the one that panicked.
+            let logged = catch_unwind(AssertUnwindSafe(|| {
+                tracing::error!(target: "cloakroom::analytics", "a sink panicked; further panics of it are only counted");
+            }));
+            if let Err(again) = logged {
+                std::mem::forget(again);
+            }
         }
     }
 

@@ -5,6 +5,8 @@ use cloakroom_core::{ErrorKind, Result, Scope, SessionConfig, SessionError, Sess
 use crate::tenant_id::TenantId;
 
 const TENANT: &str = "{tenant_id}";
+/// Where client-side sessions keep what ended, among others.
+const RESERVED: &str = "cloakroom:";
 const SESSION: &str = "{session_id}";
 
 /// How tenants' key spaces are named, and how large they may be. One for all tenants of a store.
@@ -62,6 +64,9 @@ impl TenantConfig {
         if between.bytes().next().is_none_or(TenantId::allows) {
             return refuse("what follows {tenant_id} must begin with a character that no tenant's name has");
         }
+        if before.starts_with(RESERVED) {
+            return refuse("key spaces that begin with `cloakroom:` are the framework's own");
+        }
         let longest = "t".repeat(TenantId::MAX_LENGTH);
         if Scope::parse(&[before, &longest, between].concat()).is_err() {
             return refuse("the pattern does not make a scope for every tenant");
@@ -100,9 +105,15 @@ impl TenantConfig {
     /// The scope that a tenant's sessions are filed in, for tools that look into the store beneath.
     ///
     /// # Errors
-    /// None that a tenant's name and an accepted pattern can cause.
+    /// `InvalidConfig` for the tenant `cloakroom` under a pattern such as `{tenant_id}:{session_id}`: key spaces that begin
+    /// with `cloakroom:` are the framework's own.
     pub fn scope(&self, tenant: &TenantId) -> Result<Scope> {
-        Scope::parse(&[&*self.before, tenant.as_str(), &self.between].concat())
+        let scope = [&*self.before, tenant.as_str(), &self.between].concat();
+        if scope.starts_with(RESERVED) {
+            let error = SessionError::new(ErrorKind::InvalidConfig, "name key space");
+            return Err(error.with_message("key spaces that begin with `cloakroom:` are the framework's own"));
+        }
+        Scope::parse(&scope)
     }
 
     pub(crate) const fn events(&self) -> &Arc<SessionConfig> {

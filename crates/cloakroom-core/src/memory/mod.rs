@@ -214,8 +214,16 @@ impl InMemorySessionBackend {
             let sum = || self.0.shards.iter().map(|shard| lock(shard).live_in(scope)).sum::<u64>();
             if sum().saturating_sub(own) >= limit {
                 // The counters include what expired unnoticed.
-                self.sweep_with(owners, now, usize::MAX);
-                if sum().saturating_sub(own) >= limit {
+                let exact = match scope {
+                    Some(scope) => {
+                        self.0.shards.iter().map(|shard| lock(shard).live_now(scope, now)).sum::<u64>()
+                    }
+                    None => {
+                        self.sweep_with(owners, now, usize::MAX);
+                        sum()
+                    }
+                };
+                if exact.saturating_sub(own) >= limit {
                     return Err(exceeded());
                 }
             }
@@ -422,7 +430,6 @@ impl SessionBackend for InMemorySessionBackend {
             return Err(error(ErrorKind::AlreadyExists, "rotate"));
         }
         let before = first.len() + second.as_ref().map_or(0, |shard| shard.len());
-        own(&mut owners, &to, &record);
         let moved = match how.trail {
             Some(trail) => first.put(&from, trail),
             None => first.take(&from),
@@ -430,9 +437,13 @@ impl SessionBackend for InMemorySessionBackend {
         if let Some(moved) = moved {
             disown(&mut owners, &from, &moved.record);
         }
-        let replaced = second.as_deref_mut().unwrap_or(&mut first).put(&to, record);
-        if let Some(expired) = replaced {
+        let target = second.as_deref_mut().unwrap_or(&mut first);
+        // First who was there and has expired, since the owner may be the same.
+        if let Some(expired) = target.put(&to, record) {
             disown(&mut owners, &to, &expired.record);
+        }
+        if let Some(slot) = target.get(&to) {
+            own(&mut owners, &to, &slot.record);
         }
         self.note_size(before, first.len() + second.as_ref().map_or(0, |shard| shard.len()));
         Ok(new.unscoped())

@@ -1,11 +1,11 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use super::{NAME, Statistics};
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, Result, SessionError};
 use crate::key::{Scope, SessionId, SessionKey};
-use crate::operation::{Cursor, Entry, Filter, Touch};
+use crate::operation::{Cursor, Entry, Filter, ScopeFilter, Touch};
 use crate::record::Record;
 
 /// Width of a bucket of the expiry index, in milliseconds.
@@ -111,7 +111,8 @@ pub(super) struct Shard {
     due: BTreeMap<i64, Vec<StoreKey>>,
     /// Live records, expired ones included.
     unscoped: u64,
-    scoped: HashMap<Scope, u64>,
+    /// The same of each scope, by id: what is asked of one tenant costs nothing for the others.
+    scoped: HashMap<Scope, BTreeSet<SessionId>>,
     statistics: Statistics,
 }
 
@@ -152,11 +153,12 @@ impl Shard {
     pub(super) fn put(&mut self, key: &StoreKey, record: Record) -> Option<Slot> {
         self.statistics.writes += 1;
         let bucket = record.expires_at.map_or(NEVER, bucket_of);
-        if record.is_live() {
-            self.count_live(key.scope.as_ref(), true);
-        }
+        let is_live = record.is_live();
         let Some(slot) = self.records.get_mut(key) else {
             self.list(key, bucket);
+            if is_live {
+                self.count_live(key, true);
+            }
             self.records.insert(key.clone(), Slot { record, due: bucket });
             return None;
         };
@@ -166,8 +168,8 @@ impl Shard {
         if !listed {
             self.list(key, due);
         }
-        if old.record.is_live() {
-            self.count_live(key.scope.as_ref(), false);
+        if old.record.is_live() != is_live {
+            self.count_live(key, is_live);
         }
         Some(old)
     }
@@ -175,7 +177,7 @@ impl Shard {
     pub(super) fn take(&mut self, key: &StoreKey) -> Option<Slot> {
         let slot = self.records.remove(key)?;
         if slot.record.is_live() {
-            self.count_live(key.scope.as_ref(), false);
+            self.count_live(key, false);
         }
         Some(slot)
     }
@@ -208,23 +210,34 @@ impl Shard {
         }
     }
 
-    fn count_live(&mut self, scope: Option<&Scope>, appears: bool) {
-        let Some(scope) = scope else {
+    fn count_live(&mut self, key: &StoreKey, appears: bool) {
+        let Some(scope) = &key.scope else {
             self.unscoped = if appears { self.unscoped + 1 } else { self.unscoped - 1 };
             return;
         };
         if appears {
-            *self.scoped.entry(scope.clone()).or_default() += 1;
-        } else if let Some(count) = self.scoped.get_mut(scope) {
-            *count -= 1;
-            if *count == 0 {
+            self.scoped.entry(scope.clone()).or_default().insert(key.id);
+        } else if let Some(ids) = self.scoped.get_mut(scope) {
+            ids.remove(&key.id);
+            if ids.is_empty() {
                 self.scoped.remove(scope);
             }
         }
     }
 
+    /// Live records, those included that expired unnoticed.
     pub(super) fn live_in(&self, scope: Option<&Scope>) -> u64 {
-        scope.map_or(self.unscoped, |scope| self.scoped.get(scope).copied().unwrap_or(0))
+        scope.map_or(self.unscoped, |scope| self.scoped.get(scope).map_or(0, |ids| ids.len() as u64))
+    }
+
+    /// Live records, expired ones left out.
+    pub(super) fn live_now(&self, scope: &Scope, now: Timestamp) -> u64 {
+        self.within(scope).filter(|key| self.live(key, now).is_some()).count() as u64
+    }
+
+    fn within(&self, scope: &Scope) -> impl Iterator<Item = StoreKey> {
+        let ids = self.scoped.get(scope).into_iter().flatten();
+        ids.map(|id| StoreKey::new(*id, Some(scope)))
     }
 
     pub(super) fn sweep(&mut self, now: Timestamp, limit: usize) -> Vec<(StoreKey, Slot)> {
@@ -287,14 +300,18 @@ impl Shard {
     }
 
     pub(super) fn matching(&self, filter: &Filter, now: Timestamp) -> Vec<StoreKey> {
-        self.records
-            .iter()
-            .filter(|(key, slot)| matches(filter, key, &slot.record, now))
-            .map(|(key, _)| key.clone())
-            .collect()
+        let meant = |(key, slot): &(&StoreKey, &Slot)| matches(filter, key, &slot.record, now);
+        if let ScopeFilter::Is(scope) = &filter.scope {
+            let is_meant = |key: &StoreKey| self.get(key).is_some_and(|slot| meant(&(key, slot)));
+            return self.within(scope).filter(is_meant).collect();
+        }
+        self.records.iter().filter(meant).map(|(key, _)| key.clone()).collect()
     }
 
     pub(super) fn count(&self, filter: &Filter, now: Timestamp) -> u64 {
+        if let ScopeFilter::Is(_) = &filter.scope {
+            return self.matching(filter, now).len() as u64;
+        }
         self.records.iter().filter(|(key, slot)| matches(filter, key, &slot.record, now)).count() as u64
     }
 

@@ -20,11 +20,14 @@ const MAX_HOPS: u32 = 4096;
 const MAX_EVICTIONS: u32 = 64;
 
 /// How often what was met in one save.
+#[derive(Default)]
 struct Trials {
     started: Option<Instant>,
     conflicts: u32,
     collisions: u32,
     evictions: u32,
+    /// The owner had room when the backend said that there was none.
+    had_room: bool,
 }
 
 /// What a record turned out to be.
@@ -164,7 +167,7 @@ impl<B: SessionBackend> Session<B> {
         if !settled {
             Box::pin(self.settle()).await?;
         }
-        let mut trials = Trials { started: None, conflicts: 0, collisions: 0, evictions: 0 };
+        let mut trials = Trials::default();
         loop {
             let plan = self.state().plan(&self.0.config, self.now())?;
             let (record, event, result) = match plan {
@@ -239,7 +242,14 @@ impl<B: SessionBackend> Session<B> {
             ErrorKind::QuotaExceeded if trials.evictions < MAX_EVICTIONS => {
                 trials.evictions += 1;
                 match (owner, self.0.config.owner_limit) {
-                    (Some(owner), Some((_, AtLimit::RevokeOldest))) => self.revoke_oldest(owner, error).await,
+                    (Some(owner), Some((limit, AtLimit::RevokeOldest))) => {
+                        if self.revoke_oldest(owner, limit).await? {
+                            return Ok(());
+                        }
+                        // It was another limit, unless others made room meanwhile.
+                        let again = !std::mem::replace(&mut trials.had_room, true);
+                        if again { Ok(()) } else { Err(error) }
+                    }
                     _ => Err(error),
                 }
             }
@@ -339,7 +349,7 @@ impl<B: SessionBackend> Session<B> {
     }
 
     /// Makes room for one session of that owner.
-    async fn revoke_oldest(&self, owner: &Owner, full: SessionError) -> Result<()> {
+    async fn revoke_oldest(&self, owner: &Owner, limit: u64) -> Result<bool> {
         let (own, scope) = {
             let state = self.state();
             let own = state.stored.and(state.key.as_ref()).map(SessionKey::id);
@@ -348,9 +358,10 @@ impl<B: SessionBackend> Session<B> {
         let mut filter = Filter::in_scope(scope.as_ref()).with_owner(owner.clone());
         filter.except = own;
         let mut oldest: Option<crate::Entry> = None;
-        let mut after = None;
+        let (mut after, mut others) = (None, 0);
         loop {
             let page = self.0.backend.scan(&filter, after, 100).await?;
+            others += page.entries.len() as u64;
             let candidates = page.entries.into_iter().chain(oldest.take());
             oldest = candidates.min_by_key(|entry| (entry.record.created_at, entry.id));
             after = page.next;
@@ -358,11 +369,11 @@ impl<B: SessionBackend> Session<B> {
                 break;
             }
         }
-        let Some(oldest) = oldest else { return Err(full) };
+        let Some(oldest) = oldest.filter(|_| others >= limit) else { return Ok(false) };
         if self.0.backend.remove(&oldest.address(), Removal::Revoked).await? {
             self.notify(SessionEvent::Deleted(oldest.id, Removal::Revoked));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Ends the session of that key, wherever it moved to; `true` when there was one.

@@ -164,3 +164,22 @@ fn device_texts_are_cut_between_characters() {
     assert_eq!(device.address.unwrap().len(), 64);
     assert_eq!(device.user_agent.unwrap().len(), 510);
 }
+
+/// An expired record of the same owner at the new key took the index entry of the session with it.
+#[tokio::test]
+async fn session_that_rotates_onto_what_expired_is_still_its_owners() {
+    let manual = ManualClock::new();
+    let backend = InMemorySessionBackend::with_clock(manual.clock());
+    let owner = Owner::parse("user:1").unwrap();
+    let [old, new] = ["old", "new"].map(|name| SessionKey::from_name(name).unwrap());
+    let record = Record::new("{}", manual.now()).with_owner(Some(owner.clone()));
+    let brief = record.clone().with_expires_at(Some(manual.now() + Duration::from_secs(1)));
+    backend.write(&new, brief, Write::create()).await.unwrap();
+    backend.write(&old, record.clone(), Write::create()).await.unwrap();
+    manual.advance(Duration::from_secs(1));
+    backend.rotate(&old, &new, record.clone(), Rotate::new(record.version)).await.unwrap();
+    let mine = Filter::unscoped().with_owner(owner);
+    assert_eq!(backend.count(&mine).await.unwrap(), 1);
+    assert_eq!(backend.remove_all(&mine, Removal::Revoked).await.unwrap(), 1);
+    assert!(backend.read(&new).await.unwrap().is_none());
+}

@@ -133,12 +133,16 @@ impl Tenants {
         }
         // Outside the lock: it is a caller's.
         let name = (self.name)(scope);
-        let Ok(meter) = families.meter(&name) else { return Arc::clone(&self.other) };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= self.most && !known.contains_key(scope) {
-            return Arc::clone(&self.other);
+        if let Some(meter) = known.get(scope) {
+            return Arc::clone(meter);
         }
-        Arc::clone(known.entry(scope.clone()).or_insert_with(|| Arc::new(meter)))
+        // Inside: a meter that was made stays, and there must not be more of them than that.
+        let room = known.len() < self.most;
+        match room.then(|| families.meter(&name)) {
+            Some(Ok(meter)) => Arc::clone(known.entry(scope.clone()).or_insert(Arc::new(meter))),
+            _ => Arc::clone(&self.other),
+        }
     }
 }
 

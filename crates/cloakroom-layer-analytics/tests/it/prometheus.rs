@@ -150,6 +150,36 @@ fn labels_and_buckets_that_cannot_be_invalid_config_in_an_empty_registry() {
     metrics(&Registry::new(), plain().with_tenant("acme"));
 }
 
+/// Many threads at once that each bring a scope nobody has seen.
+#[test]
+fn tenants_that_come_at_once_are_no_more_than_the_most() {
+    const MOST: usize = 2;
+    for round in 0..50 {
+        let registry = Registry::new();
+        let named = PrometheusAnalytics::builder().with_tenants(MOST).with_tenant_name(|scope| {
+            std::thread::yield_now();
+            scope.as_str().to_owned()
+        });
+        let analytics = metrics(&registry, named);
+        let start = std::sync::Barrier::new(16);
+        std::thread::scope(|threads| {
+            for thread in 0..16 {
+                let (analytics, start) = (&analytics, &start);
+                threads.spawn(move || {
+                    let mut event = AnalyticsEvent::new(Operation::Write, Outcome::Created, Duration::ZERO);
+                    event.scope = Some(scope(&format!("t{thread}")));
+                    start.wait();
+                    analytics.record(&event);
+                });
+            }
+        });
+        let seen = shown(&registry);
+        let created = seen.keys().filter(|name| name.starts_with("session_created_total")).count();
+        // Beside them `other`, and calls without a scope.
+        assert_eq!(created, MOST + 2, "round {round}");
+    }
+}
+
 #[tokio::test]
 async fn tenants_beyond_the_most_share_one_label() {
     let registry = Registry::new();

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use cloakroom_core::{ErrorKind, Scope};
-use cloakroom_layer_tenancy::{TenantConfig, TenantId};
+use cloakroom_core::{ErrorKind, InMemorySessionBackend, Scope, SessionBackendExt};
+use cloakroom_layer_tenancy::{TenantConfig, TenantId, TenantSessionBackend};
 use proptest::prelude::*;
 
 const PATTERNS: [&str; 5] = [
@@ -99,4 +99,17 @@ proptest! {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn key_space_of_the_framework_is_no_tenants() {
+    let config = TenantConfig::default();
+    let reserved = config.clone().with_pattern("cloakroom:{tenant_id}:{session_id}");
+    assert_eq!(reserved.unwrap_err().kind(), ErrorKind::InvalidConfig);
+    let bare = config.with_pattern("{tenant_id}:revocation{session_id}").unwrap();
+    let tenant = TenantId::parse("cloakroom").unwrap();
+    assert_eq!(bare.scope(&tenant).unwrap_err().kind(), ErrorKind::InvalidConfig);
+    let backend = TenantSessionBackend::new(InMemorySessionBackend::new(), tenant, &bare);
+    assert_eq!(backend.save("a", &1, None).await.unwrap_err().kind(), ErrorKind::InvalidConfig);
+    assert!(bare.scope(&TenantId::parse("acme").unwrap()).is_ok());
 }

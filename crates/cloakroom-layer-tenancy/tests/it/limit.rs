@@ -1,8 +1,10 @@
 //! A limit for each tenant.
 
+use std::sync::Arc;
+
 use cloakroom_core::{
-    Capability, ErrorKind, Filter, InMemorySessionBackend, Limits, Owner, Record, Rotate, SessionBackend,
-    SessionBackendExt, SessionKey, Write,
+    AtLimit, Capability, ErrorKind, Filter, InMemorySessionBackend, Limits, Owner, Record, Rotate, Session,
+    SessionBackend, SessionBackendExt, SessionConfig, SessionKey, Write,
 };
 use cloakroom_layer_tenancy::{TenantConfig, TenantSessionBackend, TenantSessionOperations, Tenants};
 use cloakroom_testkit::Spy;
@@ -83,6 +85,32 @@ async fn lowered_limit_lets_those_who_are_there_go_on_and_nobody_in() {
     after.write(&new, login, Write::overwrite()).await.unwrap();
     assert_eq!(create(&after, Limits::none()).await.unwrap_err(), ErrorKind::QuotaExceeded);
     assert_eq!(after.count_sessions().await.unwrap(), 3);
+}
+
+/// There is no room for another visitor of this tenant, but the owner is not the one who took it.
+#[tokio::test]
+async fn login_at_the_tenants_limit_ends_no_session_of_the_owner() {
+    let store = InMemorySessionBackend::new();
+    let config = Arc::new(SessionConfig::default().with_owner_limit(5, AtLimit::RevokeOldest));
+    let sign_in = async |limit| {
+        let tenant = TenantConfig::default().with_max_sessions(limit);
+        let backend = Tenants::new(store.clone(), tenant).of("acme").unwrap();
+        Session::with_config(backend, None, Arc::clone(&config))
+            .login("user:1")
+            .await
+            .map_err(|error| error.kind())
+    };
+    for _ in 0..3 {
+        sign_in(10).await.unwrap();
+    }
+    assert_eq!(sign_in(3).await, Err(ErrorKind::QuotaExceeded));
+    assert_eq!(sign_in(2).await, Err(ErrorKind::QuotaExceeded));
+    assert_eq!(store.count(&Filter::everywhere()).await.unwrap(), 3);
+    // At a limit of its own the owner makes room.
+    for _ in 0..3 {
+        sign_in(10).await.unwrap();
+    }
+    assert_eq!(store.count(&Filter::everywhere()).await.unwrap(), 5);
 }
 
 /// Values by name and copies are sessions of the tenant like others.
