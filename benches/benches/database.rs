@@ -46,12 +46,16 @@ type Row = (i64, i64, Option<String>, i64, i64, Option<i64>, Vec<u8>);
 macro_rules! contend {
     ($report:ident, $rt:ident, $name:expr, $backend:ident, $keys:ident, $pool:ident, $select:expr, $update:expr) => {{
         let rt: &Runtime = $rt;
-        let ids: Arc<Vec<String>> = Arc::new($keys.iter().map(|key| key.id().as_text().to_string()).collect());
+        let ids: Arc<Vec<String>> =
+            Arc::new($keys.iter().map(|key| key.id().as_text().to_string()).collect());
         let keys = Arc::new($keys);
         // Each task has sessions of its own: nothing here is about conflicts.
-        let mine = |task: usize, index: usize| task * (SESSIONS / TASKS as usize) + index % (SESSIONS / TASKS as usize);
+        let mine = |task: usize, index: usize| {
+            task * (SESSIONS / TASKS as usize) + index % (SESSIONS / TASKS as usize)
+        };
         for changing in [false, true] {
-            let name = format!("{}: {}", $name, if changing { "load, change, save" } else { "load one field" });
+            let name =
+                format!("{}: {}", $name, if changing { "load, change, save" } else { "load one field" });
             if !$report.wants(&name) {
                 continue;
             }

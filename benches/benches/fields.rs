@@ -82,6 +82,13 @@ fn main() {
     }
     let ratio = best(5) / all;
     let [one, of] = [best(5), all].map(cloakroom_bench::table::time);
-    report.row("load, change one of 50, save", &one, &format!("load and read all {of}"), ratio, "≤ 1", ratio <= 1.0);
+    report.row(
+        "load, change one of 50, save",
+        &one,
+        &format!("load and read all {of}"),
+        ratio,
+        "≤ 1",
+        ratio <= 1.0,
+    );
     report.finish();
 }

@@ -57,7 +57,8 @@ fn main() {
             data,
         };
         let secret = SessionKey::generate().expect("randomness");
-        let written = || rt.block_on(backend.write(&secret, record.clone(), Write::create())).expect("it fits");
+        let written =
+            || rt.block_on(backend.write(&secret, record.clone(), Write::create())).expect("it fits");
         let (signing, verifying) = (EncodingKey::from_secret(&SECRET), DecodingKey::from_secret(&SECRET));
         let header = Header::new(Algorithm::HS256);
         let validation = Validation::new(Algorithm::HS256);

@@ -237,7 +237,10 @@ fn gain(report: &mut Report) {
 fn main() {
     let mut report = Report::new("memory");
     let sizes = one_thread().block_on(async { (json_size::<Small>().await, json_size::<Large>().await) });
-    report.note(&format!("ten fields, {} and {} bytes of JSON; the wanted field is the fifth", sizes.0, sizes.1));
+    report.note(&format!(
+        "ten fields, {} and {} bytes of JSON; the wanted field is the fifth",
+        sizes.0, sizes.1
+    ));
     assert!(alloc::allocations() > 0, "allocations are counted");
     cells::<Small>(&mut report, 0.5);
     cells::<Large>(&mut report, 1.0);

@@ -8,26 +8,27 @@ fn run<P: Payload>(work: &str) {
     let rt = one_thread();
     let payload = P::make();
     let store = rt.block_on(Cloakroom::populate(&payload));
-    let measure = sequential(&rt, 4_000_000 / if P::NAME == "8 KB" { 10 } else { 1 }, async |index| match work {
-        "load" => {
-            let mut handle = store.open(index);
-            std::hint::black_box(Cloakroom::get::<P::Wanted>(&mut handle, WANTED).await);
-        }
-        "change" => {
-            let mut handle = store.open(index);
-            let mut value = Cloakroom::get::<P::Wanted>(&mut handle, WANTED).await;
-            P::change(&mut value);
-            handle.put(WANTED, &value).await;
-            Cloakroom::save(&mut handle).await;
-        }
-        _ => {
-            if index % 512 == 0 {}
-            let empty = Cloakroom::empty();
-            let mut handle = empty.fresh();
-            payload.fill(&mut handle).await;
-            Cloakroom::save(&mut handle).await;
-        }
-    });
+    let measure =
+        sequential(&rt, 4_000_000 / if P::NAME == "8 KB" { 10 } else { 1 }, async |index| match work {
+            "load" => {
+                let mut handle = store.open(index);
+                std::hint::black_box(Cloakroom::get::<P::Wanted>(&mut handle, WANTED).await);
+            }
+            "change" => {
+                let mut handle = store.open(index);
+                let mut value = Cloakroom::get::<P::Wanted>(&mut handle, WANTED).await;
+                P::change(&mut value);
+                handle.put(WANTED, &value).await;
+                Cloakroom::save(&mut handle).await;
+            }
+            _ => {
+                if index % 512 == 0 {}
+                let empty = Cloakroom::empty();
+                let mut handle = empty.fresh();
+                payload.fill(&mut handle).await;
+                Cloakroom::save(&mut handle).await;
+            }
+        });
     println!("{measure:?}");
 }
 

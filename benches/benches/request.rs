@@ -260,7 +260,8 @@ fn contend<'a>(
     let cookies = rt.block_on(sessions(&mut app));
     // The work must really be done.
     if matches!(role, Role::Ours | Role::Peer) {
-        let body = |path| rt.block_on(async { send(&mut app.clone(), request(path, Some(&cookies[0]))).await });
+        let body =
+            |path| rt.block_on(async { send(&mut app.clone(), request(path, Some(&cookies[0]))).await });
         assert_eq!(body("/read").status(), 200, "{name}: the session is found");
     }
     let round = move |ops: u64| {

@@ -103,7 +103,8 @@ fn list(field: u64, length: u64) -> Vec<Item> {
     (0..length).map(item).collect()
 }
 
-const LISTS: [&str; 9] = ["basket", "compared", "delivered", "gifts", "ordered", "returned", "seen", "shared", "wished"];
+const LISTS: [&str; 9] =
+    ["basket", "compared", "delivered", "gifts", "ordered", "returned", "seen", "shared", "wished"];
 
 /// About 8 KB of JSON: nine lists of maps, four before the wanted number and five behind it.
 #[derive(Clone)]

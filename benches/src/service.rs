@@ -60,7 +60,8 @@ impl Sink for Ruts<'_> {
 pub fn ruts<P: Payload>() -> Sessions {
     let inner = service_fn(async |request: Request| {
         let (mut parts, _) = request.into_parts();
-        let session = ruts::Session::<MokaStore>::from_request_parts(&mut parts, &()).await.expect("a session");
+        let session =
+            ruts::Session::<MokaStore>::from_request_parts(&mut parts, &()).await.expect("a session");
         match parts.uri.path() {
             "/create" => P::make_once().fill(&mut Ruts(&session)).await,
             path => {

@@ -44,7 +44,8 @@ impl Report {
 
     /// Whether a cell was asked for.
     pub fn wants(&self, cell: &str) -> bool {
-        self.filter.is_empty() || self.filter.iter().any(|part| cell.contains(part) || self.target.contains(part))
+        self.filter.is_empty()
+            || self.filter.iter().any(|part| cell.contains(part) || self.target.contains(part))
     }
 
     /// A note between the cells.

@@ -1,6 +1,7 @@
 use std::io::Write;
 
-/// The address of a server that a test needs, such as `service("postgres")`: what `CLOAKROOM_POSTGRES_URL` says.
+/// The address of a server that a test needs, such as `service("postgres")`: what `CLOAKROOM_POSTGRES_URL` says. A hyphen
+/// in the name is an underscore there.
 ///
 /// Where it is not set and `CLOAKROOM_NO_SERVICES` is, the test's name is printed and appended to the file that
 /// `CLOAKROOM_SKIPPED_LOG` names, and the answer is `None`: the test returns, and the log tells that it did not run.
@@ -9,7 +10,7 @@ use std::io::Write;
 /// When neither is set: a test that silently does nothing looks like one that passed.
 #[must_use]
 pub fn service(name: &str) -> Option<String> {
-    let variable = format!("CLOAKROOM_{}_URL", name.to_ascii_uppercase());
+    let variable = format!("CLOAKROOM_{}_URL", name.to_ascii_uppercase().replace('-', "_"));
     match std::env::var(&variable) {
         Ok(url) if !url.is_empty() => Some(url),
         _ => {

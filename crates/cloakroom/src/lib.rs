@@ -41,6 +41,11 @@ pub use cloakroom_layer_compression::GzipCompressor;
 #[cfg(feature = "compression-brotli")]
 pub use cloakroom_layer_compression::BrotliCompressor;
 
+#[cfg(feature = "replication")]
+pub use cloakroom_layer_replication::{
+    self as replication, ReplicatedSessionBackend, ReplicationConfig, ReplicationLayer, ReplicationStrategy,
+};
+
 #[cfg(feature = "analytics")]
 pub use cloakroom_layer_analytics::{
     self as analytics, AnalyticsEvent, AnalyticsLayer, CompositeAnalytics, InstrumentedSessionBackend,
@@ -90,6 +95,9 @@ pub mod prelude {
 
     #[cfg(feature = "compression")]
     pub use cloakroom_layer_compression::{CompressedSessionBackend, CompressionLayer};
+
+    #[cfg(feature = "replication")]
+    pub use cloakroom_layer_replication::{ReplicatedSessionBackend, ReplicationLayer, ReplicationStrategy};
 
     #[cfg(feature = "analytics")]
     pub use cloakroom_layer_analytics::{AnalyticsLayer, InstrumentedSessionBackend};

@@ -25,6 +25,7 @@ chapters! {
     layers = "../../src/layers.md",
     encryption = "../../src/encryption.md",
     compression = "../../src/compression.md",
+    replication = "../../src/replication.md",
     tenancy = "../../src/tenancy.md",
     formats = "../../src/formats.md",
     queries = "../../src/queries.md",

@@ -25,11 +25,12 @@ apt-get install -q -y --no-install-recommends "$@"
 
 /// Makes sure that every server is installed.
 pub(super) fn ensure(servers: &[&dyn Server]) -> Outcome {
-    let missing: Vec<&str> =
+    let mut missing: Vec<&str> =
         servers.iter().filter(|server| server.locate().is_none()).map(|server| server.package()).collect();
     if missing.is_empty() {
         return Ok(());
     }
+    missing.dedup();
     if !is_debian() || !account::is_root() {
         return Err(advice(&missing));
     }

@@ -78,8 +78,8 @@ impl Site {
     }
 }
 
-fn all() -> [&'static dyn Server; 2] {
-    [&postgres::Postgres, &mariadb::MariaDb]
+fn all() -> [&'static dyn Server; 3] {
+    [&postgres::POSTGRES, &postgres::REPLICA, &mariadb::MariaDb]
 }
 
 fn by_name(name: &str) -> Outcome<&'static dyn Server> {

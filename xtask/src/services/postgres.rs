@@ -9,15 +9,26 @@ use std::time::Duration;
 use super::{DATABASE, Server, Site, USER};
 use crate::Outcome;
 
-pub(super) struct Postgres;
+/// One of several clusters.
+pub(super) struct Postgres {
+    name: &'static str,
+    variable: &'static str,
+}
+
+/// What most tests use.
+pub(super) static POSTGRES: Postgres = Postgres { name: "postgres", variable: "CLOAKROOM_POSTGRES_URL" };
+
+/// A second one, for tests of replication.
+pub(super) static REPLICA: Postgres =
+    Postgres { name: "postgres-replica", variable: "CLOAKROOM_POSTGRES_REPLICA_URL" };
 
 impl Server for Postgres {
     fn name(&self) -> &'static str {
-        "postgres"
+        self.name
     }
 
     fn variable(&self) -> &'static str {
-        "CLOAKROOM_POSTGRES_URL"
+        self.variable
     }
 
     fn package(&self) -> &'static str {

@@ -72,7 +72,7 @@ pub async fn remove_all_of_scope_others_stay(subject: &Subject) {
     assert_eq!(subject.remove_all(&Filter::in_scope(Some(&scopes[0]))).await, 2);
     let mut alive = Vec::new();
     for key in &keys {
-        alive.push(subject.read(key).await.is_some());
+        alive.push(subject.lives(key).await);
     }
     assert_eq!(alive, [false, false, true, true, true, true]);
     assert_eq!(subject.remove_all(&Filter::unscoped()).await, 1);

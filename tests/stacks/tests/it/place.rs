@@ -59,12 +59,54 @@ pub(crate) async fn database(url: &str, clock: Clock) -> DatabaseSessionBackend 
     backend
 }
 
-/// With this process's own schema first in the search path. Schemas of processes that are over are dropped.
-async fn postgres_url() -> Option<String> {
-    use sqlx::{AssertSqlSafe, Connection, PgConnection};
+/// The same on the second PostgreSQL.
+pub(crate) async fn postgres_replica(clock: Clock) -> Option<DatabaseSessionBackend> {
+    static READY: OnceCell<()> = OnceCell::const_new();
+    Some(database(&schema_on("postgres-replica", &READY).await?, clock).await)
+}
+
+/// A table of its own on MariaDB; `None` where there is none.
+pub(crate) async fn mariadb(clock: Clock) -> Option<DatabaseSessionBackend> {
+    Some(database(&mariadb_url().await?, clock).await)
+}
+
+/// With this process's own database. Databases of processes that are over are dropped.
+async fn mariadb_url() -> Option<String> {
+    use sqlx::{AssertSqlSafe, Connection, MySqlConnection};
 
     static READY: OnceCell<()> = OnceCell::const_new();
-    let url = cloakroom_testkit::service("postgres")?;
+    let url = cloakroom_testkit::service("mariadb")?;
+    let own = format!("{PREFIX}{}", std::process::id());
+    let create = || async {
+        let mut server = MySqlConnection::connect(&url).await.expect("MariaDB");
+        let names: Vec<String> =
+            sqlx::query_scalar("SELECT CAST(schema_name AS CHAR) FROM information_schema.schemata")
+                .fetch_all(&mut server)
+                .await
+                .expect("databases");
+        for old in names.iter().filter(|name| is_stale(name)) {
+            let drop = AssertSqlSafe(format!("DROP DATABASE IF EXISTS {old}"));
+            let _ = sqlx::raw_sql(drop).execute(&mut server).await;
+        }
+        let create = AssertSqlSafe(format!("CREATE DATABASE {own}"));
+        sqlx::raw_sql(create).execute(&mut server).await.expect("a database");
+        server.close().await.expect("an end");
+    };
+    READY.get_or_init(create).await;
+    let (server, _) = url.rsplit_once('/').expect("a database in the URL");
+    Some(format!("{server}/{own}"))
+}
+
+async fn postgres_url() -> Option<String> {
+    static READY: OnceCell<()> = OnceCell::const_new();
+    schema_on("postgres", &READY).await
+}
+
+/// With this process's own schema first in the search path. Schemas of processes that are over are dropped.
+async fn schema_on(service: &str, ready: &OnceCell<()>) -> Option<String> {
+    use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+    let url = cloakroom_testkit::service(service)?;
     let own = format!("{PREFIX}{}", std::process::id());
     let create = || async {
         let mut server = PgConnection::connect(&url).await.expect("PostgreSQL");
@@ -80,7 +122,7 @@ async fn postgres_url() -> Option<String> {
         sqlx::raw_sql(create).execute(&mut server).await.expect("a schema");
         server.close().await.expect("an end");
     };
-    READY.get_or_init(create).await;
+    ready.get_or_init(create).await;
     Some(format!("{url}?options[search_path]={own}"))
 }
 

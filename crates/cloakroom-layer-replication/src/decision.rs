@@ -1,0 +1,440 @@
+//! What the authority decides, and how it comes to the others.
+
+use std::sync::Arc;
+
+use cloakroom_core::{
+    Capability, ErrorKind, Filter, Limits, Mode, Record, Removal, Result, Rotate, ScopeFilter,
+    SessionBackend, SessionError, SessionKey, Touch, Write,
+};
+use futures_util::StreamExt;
+use futures_util::future::{join, join_all};
+use tokio::time::Instant;
+
+use crate::backend::Inner;
+use crate::error::{Failure, NAME, had_no_effect, is_refusal, unavailable};
+use crate::order;
+use crate::queue::Work;
+use crate::regime::{Regime, is_control};
+use crate::repair::Change;
+use crate::status::CopyStatus;
+use crate::strategy::ReplicationStrategy::{AsyncReplication, SyncReplication};
+use crate::strategy::{QueueFull, SecondaryDown};
+
+/// Attempts to end one record, each of which fails only because somebody wrote it.
+const MOST_ATTEMPTS: u32 = 1000;
+/// Longest trail that is followed.
+const MOST_HOPS: u32 = 4096;
+/// Scans for what moves while everything is removed.
+const MOST_ROUNDS: u32 = 16;
+const PAGE: usize = 200;
+const AT_ONCE: usize = 16;
+
+/// An operation that was begun; dropped before it is done, its session is compared.
+struct Begun<'a, P: SessionBackend, S: SessionBackend>(&'a Inner<P, S>, Option<&'a SessionKey>);
+
+impl<P: SessionBackend, S: SessionBackend> Drop for Begun<'_, P, S> {
+    fn drop(&mut self) {
+        if let Some(key) = self.1.take() {
+            self.0.suspect(key);
+        }
+    }
+}
+
+impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
+    /// The roles, where something may be written.
+    async fn writable(&self, operation: &'static str) -> Result<Regime> {
+        let regime = self.regime(operation).await?;
+        if self.strategy != AsyncReplication
+            && self.config.secondary_down == SecondaryDown::Refuse
+            && (0..self.copies()).any(|copy| regime.status(copy) == CopyStatus::Behind)
+        {
+            return Err(unavailable(operation, "a copy is behind, and all must have it"));
+        }
+        Ok(regime)
+    }
+
+    /// The answer of the authority; where it does not come, another copy may decide from then on.
+    async fn decided<T>(&self, regime: Regime, answer: Result<T>) -> Result<T> {
+        if answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
+            self.fail_over(regime).await;
+        }
+        answer
+    }
+
+    pub(crate) async fn write(&self, key: &SessionKey, record: Record, how: Write) -> Result<()> {
+        let regime = self.writable("write").await?;
+        let at_once = match how.mode {
+            Mode::Update(_) | Mode::Create => how.limits.is_none(),
+            _ => false,
+        };
+        if self.strategy == SyncReplication
+            && at_once
+            && order::is_fresh(&record, self.now(), self.config.patience)
+        {
+            return self.write_at_once(regime, key, record, how).await;
+        }
+        let begun = Begun(self, Some(key));
+        let answer = self.replica(regime.authority).write(key, record.clone(), how).await;
+        begun.settle(&answer);
+        self.decided(regime, answer).await?;
+        self.spread(regime, Change::Write(key.clone(), record, how.with_limits(Limits::none()))).await
+    }
+
+    /// The same compare-and-swap on all copies; the authority's answer counts.
+    async fn write_at_once(
+        &self,
+        regime: Regime,
+        key: &SessionKey,
+        record: Record,
+        how: Write,
+    ) -> Result<()> {
+        let begun = Instant::now();
+        let followers: Vec<usize> = self.followers(&regime).collect();
+        let others = join_all(followers.iter().map(|copy| {
+            let replica = self.replica(*copy);
+            let record = record.clone();
+            async move { replica.write(key, record, how).await }
+        }));
+        let authority = self.replica(regime.authority);
+        let (answer, others) = join(authority.write(key, record.clone(), how), others).await;
+        let answer = self.decided(regime, answer).await;
+        if let Err(error) = answer {
+            for (copy, there) in followers.into_iter().zip(others) {
+                match there {
+                    Err(there) if had_no_effect(&there) => {}
+                    // Nobody else can tell that it is dead.
+                    _ if had_no_effect(&error) => self.discard(&regime, copy, key, &record).await,
+                    _ => self.suspect(key),
+                }
+            }
+            return Err(error);
+        }
+        let version = record.version;
+        let change = Change::Write(key.clone(), record, how);
+        let settled = followers.into_iter().zip(others).map(|(copy, there)| {
+            let (regime, change) = (&regime, &change);
+            async move {
+                match there {
+                    // Later, others may have taken it for a write that was given up.
+                    Ok(_) if begun.elapsed() < self.config.patience => Ok(()),
+                    Ok(_) => self.counted(regime, copy, self.agree(regime, copy, key).await).await,
+                    Err(error) if is_refusal(&error) => {
+                        let agreed = self.agree_after(regime, copy, key, Some(version)).await;
+                        self.counted(regime, copy, agreed).await
+                    }
+                    Err(_) => self.counted(regime, copy, self.bring(regime, copy, change).await).await,
+                }
+            }
+        });
+        self.all(key, join_all(settled).await)
+    }
+
+    pub(crate) async fn rotate(
+        &self,
+        old: &SessionKey,
+        new: &SessionKey,
+        record: Record,
+        how: Rotate,
+    ) -> Result<()> {
+        let regime = self.writable("rotate").await?;
+        let begun = Begun(self, Some(old));
+        let answer = self.replica(regime.authority).rotate(old, new, record.clone(), how.clone()).await;
+        begun.settle(&answer);
+        self.decided(regime, answer).await?;
+        let mut how = how;
+        how.limits = Limits::none();
+        self.spread(regime, Change::Rotate(old.clone(), new.clone(), record, how)).await
+    }
+
+    pub(crate) async fn touch(&self, key: &SessionKey, how: Touch) -> Result<bool> {
+        let regime = self.writable("touch").await?;
+        let answer = self.replica(regime.authority).touch(key, how).await;
+        let touched = self.decided(regime, answer).await?.is_some();
+        if touched {
+            self.spread(regime, Change::Touch(key.clone(), how)).await?;
+        }
+        Ok(touched)
+    }
+
+    /// Ends the live record that the filter means, if any; says whether there was one.
+    pub(crate) async fn end(&self, key: &SessionKey, filter: Option<&Filter>) -> Result<bool> {
+        let regime = self.writable("remove").await?;
+        let authority = self.replica(regime.authority);
+        for _ in 0..MOST_ATTEMPTS {
+            let answer = authority.read(key).await;
+            let there = match self.decided(regime, answer).await? {
+                None if self.config.read_on_miss => self.recover(&regime, key).await?,
+                there => there,
+            };
+            let meant = |record: &Record| {
+                record.is_live() && filter.is_none_or(|filter| filter.matches(key.scope(), key.id(), record))
+            };
+            if there.as_ref().is_some_and(|there| !there.is_live()) && self.strategy != AsyncReplication {
+                // Whoever ended it may have gone before the copies heard of it; what is answered here counts.
+                self.spread(regime, Change::Compare(key.clone())).await?;
+            }
+            let Some(there) = there.filter(meant) else { return Ok(false) };
+            let tombstone = self.tombstone(&there);
+            let begun = Begun(self, Some(key));
+            let answer =
+                authority.write(key, tombstone.clone(), Write::update(there.version)).await.map(drop);
+            begun.settle(&answer);
+            match self.decided(regime, answer).await {
+                Err(error) if is_refusal(&error) => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    self.spread(regime, Change::Bury(key.clone(), tombstone, there.version)).await?;
+                    return Ok(true);
+                }
+            }
+        }
+        let error = SessionError::new(ErrorKind::Conflict, "remove").with_backend(NAME);
+        Err(error.with_message("the record kept changing"))
+    }
+
+    /// The same, wherever the session was rotated to meanwhile.
+    async fn end_trail(&self, mut key: SessionKey, filter: &Filter) -> Result<bool> {
+        for _ in 0..MOST_HOPS {
+            if self.end(&key, Some(filter)).await? {
+                return Ok(true);
+            }
+            let regime = self.regime("remove").await?;
+            let there = self.replica(regime.authority).read(&key).await?;
+            let Some(successor) = there.and_then(|record| record.successor()) else { return Ok(false) };
+            let address = SessionKey::from_id(successor);
+            key = key.scope().map_or_else(|| address.clone(), |scope| address.scoped(scope));
+        }
+        Ok(false)
+    }
+
+    pub(crate) async fn remove_all(self: &Arc<Self>, filter: &Filter, reason: Removal) -> Result<u64> {
+        let regime = self.writable("remove_all").await?;
+        let authority = self.replica(regime.authority);
+        let filter = &without_payload(filter);
+        let mut ended = 0;
+        for _ in 0..MOST_ROUNDS {
+            let (mut after, mut found) = (None, false);
+            loop {
+                let page = authority.scan(filter, after, PAGE).await?;
+                let listed: Vec<SessionKey> = page
+                    .entries
+                    .iter()
+                    .filter(|entry| !is_control(entry.scope.as_ref()))
+                    .map(cloakroom_core::Entry::address)
+                    .collect();
+                found |= !listed.is_empty();
+                let mut ending = futures_util::stream::iter(listed.into_iter().map(|key| {
+                    let (inner, filter) = (Arc::clone(self), filter.clone());
+                    async move { inner.end_trail(key, &filter).await }
+                }))
+                .buffer_unordered(AT_ONCE);
+                while let Some(one) = ending.next().await {
+                    ended += u64::from(one?);
+                }
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            if !found {
+                break;
+            }
+        }
+        // Control records are live; with them in reach there is no call that takes the rest alone.
+        let everything = filter.scope == ScopeFilter::Any && filter.owner.is_none();
+        if !(everything && self.knowledge.current().is_some_and(|now| now.epoch > 0)) {
+            // What a scan cannot see, because it moves.
+            let escaped = authority.remove_all(filter, reason).await?;
+            if escaped > 0 {
+                self.look_again(filter);
+            }
+            ended += escaped;
+        }
+        if self.strategy != AsyncReplication {
+            self.look_for(filter).await?;
+        }
+        Ok(ended)
+    }
+
+    /// Brings a decision to the other copies, or puts it into the queue.
+    async fn spread(&self, regime: Regime, change: Change) -> Result<()> {
+        if self.strategy == AsyncReplication {
+            return self.enqueue(regime, change).await;
+        }
+        let brought = join_all(self.followers(&regime).map(|copy| {
+            let (regime, change) = (&regime, &change);
+            async move { self.counted(regime, copy, self.bring(regime, copy, change).await).await }
+        }));
+        let brought = brought.await;
+        self.all(change.key(), brought)
+    }
+
+    fn all(&self, key: &SessionKey, results: Vec<Result<()>>) -> Result<()> {
+        results.into_iter().collect::<Result<()>>().inspect_err(|_| self.suspect(key))
+    }
+
+    /// As often as the settings say.
+    pub(crate) async fn bring(&self, regime: &Regime, copy: usize, change: &Change) -> Result<(), Failure> {
+        let mut failed = 0;
+        loop {
+            match self.push(regime, copy, change).await {
+                Err(Failure::Copy(error)) => {
+                    failed += 1;
+                    if !error.is_transient() || failed >= self.config.attempts {
+                        return Err(Failure::Copy(error));
+                    }
+                    self.meters.retries.add();
+                    tokio::time::sleep(self.config.pause(failed)).await;
+                }
+                brought => return brought,
+            }
+        }
+    }
+
+    /// What it means for the write that a copy did not take it.
+    pub(crate) async fn counted(
+        &self,
+        regime: &Regime,
+        copy: usize,
+        brought: Result<(), Failure>,
+    ) -> Result<()> {
+        match brought {
+            Ok(()) => Ok(()),
+            Err(Failure::Undecided(error)) => Err(error),
+            Err(Failure::Copy(error)) => {
+                tracing::warn!(target: "cloakroom::replication", copy, kind = error.kind().as_str(), "a copy does not take a write");
+                self.lose(copy, regime).await?;
+                if self.strategy != AsyncReplication && self.config.secondary_down == SecondaryDown::Refuse {
+                    return Err(unavailable("write", "a copy does not take it"));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn enqueue(&self, regime: Regime, change: Change) -> Result<()> {
+        if self.followers(&regime).next().is_none() {
+            return Ok(());
+        }
+        let works = match &change {
+            Change::Write(key, record, how) if how.mode != Mode::Overwrite => {
+                vec![(key, Work::Record(record.clone()))]
+            }
+            Change::Write(key, ..) => vec![(key, Work::Compare)],
+            Change::Rotate(old, new, record, how) => {
+                let left = how.trail.clone();
+                let left = left.unwrap_or_else(|| self.tombstone(&record.clone().with_version(how.expected)));
+                vec![(new, Work::Record(record.clone())), (old, Work::Record(left))]
+            }
+            Change::Touch(key, how) => vec![(key, Work::Touch(*how))],
+            Change::Bury(key, tombstone, _) => vec![(key, Work::Record(tombstone.clone()))],
+            Change::Compare(key) => vec![(key, Work::Compare)],
+        };
+        for (key, work) in works {
+            if self.queue.push(key, work.clone()).is_ok() {
+                continue;
+            }
+            match self.config.queue_full {
+                QueueFull::Wait => {
+                    let deadline = Instant::now() + self.config.patience;
+                    if self.queue.push_until(key, work, deadline).await.is_err() {
+                        self.drop_work(&regime).await?;
+                    }
+                }
+                QueueFull::Drop => self.drop_work(&regime).await?,
+                QueueFull::Degrade => {
+                    for copy in self.followers(&regime) {
+                        let brought = self.work(&regime, copy, key, &work).await;
+                        self.counted(&regime, copy, brought).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A write that no copy will hear of: all of them have to be compared.
+    async fn drop_work(&self, regime: &Regime) -> Result<()> {
+        if self.meters.dropped.add() == 0 {
+            tracing::warn!(target: "cloakroom::replication", "the queue is full; writes are left to a comparison");
+        }
+        for copy in self.followers(regime) {
+            self.lose(copy, regime).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks on the copies for what the authority does not have, and takes it back.
+    pub(crate) async fn recover(&self, regime: &Regime, key: &SessionKey) -> Result<Option<Record>> {
+        for copy in self.followers(regime) {
+            let Ok(Some(record)) = self.replica(copy).read(key).await else { continue };
+            if !record.is_live() {
+                return Ok(Some(record));
+            }
+            let authority = self.replica(regime.authority);
+            return match authority.write(key, record.clone(), Write::newer()).await {
+                Err(error) if is_refusal(&error) => authority.read(key).await,
+                written => {
+                    written?;
+                    self.meters.recovered.add();
+                    Ok(Some(record))
+                }
+            };
+        }
+        Ok(None)
+    }
+
+    /// A read that the authority did not answer, or found nothing for.
+    pub(crate) async fn read_elsewhere(&self, key: &SessionKey) -> Result<Option<Record>> {
+        let regime = self.regime("read").await?;
+        match self.replica(regime.authority).read(key).await {
+            Ok(None) if self.config.read_on_miss => self.recover(&regime, key).await,
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                for copy in (0..self.copies()).filter(|copy| regime.status(*copy) == CopyStatus::InSync) {
+                    // What is still on its way there is newer.
+                    let pending = self.queue.pending(key).filter(|record| !record.is_expired(self.now()));
+                    let read = match pending {
+                        Some(record) => Ok(Some(record)),
+                        None => self.replica(copy).read(key).await,
+                    };
+                    if let Ok(found) = read {
+                        self.meters.failover_reads.add();
+                        return Ok(found);
+                    }
+                }
+                Err(error)
+            }
+            read => read,
+        }
+    }
+
+    /// What all copies together can do.
+    pub(crate) fn common_capability(&self) -> Capability {
+        let mut all = self.primary.capability();
+        for other in self.secondaries.iter().map(SessionBackend::capability) {
+            all.max_payload = all.max_payload.min(other.max_payload);
+            all.revocable &= other.revocable;
+            all.enumerable &= other.enumerable;
+            all.versioned &= other.versioned;
+            all.limits &= other.limits;
+            all.shared &= other.shared;
+            all.scopes &= other.scopes;
+        }
+        all
+    }
+}
+
+impl<P: SessionBackend, S: SessionBackend> Begun<'_, P, S> {
+    /// The authority answered; only where it cannot be told what it did, the session is compared.
+    fn settle<T>(mut self, answer: &Result<T>) {
+        if answer.as_ref().err().is_none_or(had_no_effect) {
+            self.1 = None;
+        }
+    }
+}
+
+fn without_payload(filter: &Filter) -> Filter {
+    let mut filter = filter.clone();
+    filter.payload = false;
+    filter
+}

@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod backend;
+mod decision;
+mod error;
+mod finish;
+mod layer;
+mod order;
+mod queue;
+mod reconcile;
+mod regime;
+mod repair;
+mod replica;
+mod status;
+mod strategy;
+mod worker;
+
+pub use backend::ReplicatedSessionBackend;
+pub use layer::ReplicationLayer;
+pub use reconcile::{Progress, Reconciled};
+pub use status::{CopyStatus, ReplicationStatus};
+pub use strategy::{Failover, QueueFull, ReplicationConfig, ReplicationStrategy, SecondaryDown};
+pub use worker::{ReplicationWorker, RunningWorker};

@@ -1,0 +1,184 @@
+use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cloakroom_core::{Record, Scope, SessionId, SessionKey, Touch};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::order;
+
+/// What waits for the worker: for each session the newest record, not each write.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    capacity: usize,
+    state: Mutex<State>,
+    /// Something is there to do.
+    work: Notify,
+    /// Something was taken or done.
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: HashMap<Slot, Item>,
+    order: VecDeque<Slot>,
+    /// One at a time for each session.
+    under_way: HashMap<Slot, Work>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Slot {
+    id: SessionId,
+    scope: Option<Scope>,
+}
+
+impl Slot {
+    pub(crate) fn of(key: &SessionKey) -> Self {
+        Self { id: key.id(), scope: key.scope().cloned() }
+    }
+
+    /// The secret of a key stays with its caller.
+    pub(crate) fn address(&self) -> SessionKey {
+        let address = SessionKey::from_id(self.id);
+        self.scope.as_ref().map_or_else(|| address.clone(), |scope| address.scoped(scope))
+    }
+}
+
+/// What a copy is to get.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) work: Work,
+    pub(crate) since: Instant,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    Record(Record),
+    Touch(Touch),
+    /// Whatever the authority has.
+    Compare,
+}
+
+/// The queue has no room.
+pub(crate) struct Full;
+
+impl Queue {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { capacity, state: Mutex::default(), work: Notify::new(), room: Notify::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code of a caller runs under it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn push(&self, key: &SessionKey, work: Work) -> Result<(), Full> {
+        let slot = Slot::of(key);
+        let mut state = self.state();
+        if let Some(item) = state.waiting.get_mut(&slot) {
+            item.work = newest(item.work.clone(), work);
+        } else if state.waiting.len() >= self.capacity {
+            return Err(Full);
+        } else {
+            state.order.push_back(slot.clone());
+            state.waiting.insert(slot, Item { work, since: Instant::now() });
+        }
+        drop(state);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    /// Waits for room until then.
+    pub(crate) async fn push_until(
+        &self,
+        key: &SessionKey,
+        work: Work,
+        deadline: Instant,
+    ) -> Result<(), Full> {
+        loop {
+            let mut room = pin!(self.room.notified());
+            room.as_mut().enable();
+            if self.push(key, work.clone()).is_ok() {
+                return Ok(());
+            }
+            tokio::time::timeout_at(deadline, room).await.map_err(|_| Full)?;
+        }
+    }
+
+    /// The next session to work on; [`done`](Self::done) gives it back.
+    pub(crate) async fn next(&self) -> (Slot, Item) {
+        loop {
+            let work = self.work.notified();
+            if let Some(next) = self.take() {
+                return next;
+            }
+            work.await;
+        }
+    }
+
+    pub(crate) fn take(&self) -> Option<(Slot, Item)> {
+        let mut state = self.state();
+        let at = state.order.iter().position(|slot| !state.under_way.contains_key(slot))?;
+        let slot = state.order.remove(at)?;
+        let item = state.waiting.remove(&slot)?;
+        state.under_way.insert(slot.clone(), item.work.clone());
+        drop(state);
+        self.room.notify_waiters();
+        Some((slot, item))
+    }
+
+    pub(crate) fn done(&self, slot: &Slot) {
+        self.state().under_way.remove(slot);
+        self.room.notify_waiters();
+        self.work.notify_one();
+    }
+
+    /// The record of a session that is on its way.
+    pub(crate) fn pending(&self, key: &SessionKey) -> Option<Record> {
+        let (slot, state) = (Slot::of(key), self.state());
+        match state.waiting.get(&slot).map(|item| &item.work).or_else(|| state.under_way.get(&slot))? {
+            Work::Record(record) => Some(record.clone()),
+            Work::Touch(_) | Work::Compare => None,
+        }
+    }
+
+    /// Waiting and under way.
+    pub(crate) fn len(&self) -> usize {
+        let state = self.state();
+        state.waiting.len() + state.under_way.len()
+    }
+
+    pub(crate) fn lag(&self) -> Duration {
+        let state = self.state();
+        let first = state.order.front().and_then(|slot| state.waiting.get(slot));
+        first.map_or(Duration::ZERO, |item| item.since.elapsed())
+    }
+
+    /// Waits until nothing is left, or until then; says how many are.
+    pub(crate) async fn drained(&self, deadline: Instant) -> usize {
+        loop {
+            let mut room = pin!(self.room.notified());
+            room.as_mut().enable();
+            let left = self.len();
+            if left == 0 || tokio::time::timeout_at(deadline, room).await.is_err() {
+                return left;
+            }
+        }
+    }
+}
+
+fn newest(waiting: Work, new: Work) -> Work {
+    match (waiting, new) {
+        (Work::Record(old), Work::Record(new)) if !order::supersedes(&new, &old) => Work::Record(old),
+        (Work::Record(mut record), Work::Touch(touch)) => {
+            if record.version == touch.version {
+                record.expires_at = record.expires_at.map(|at| at.max(touch.expires_at));
+            }
+            Work::Record(record)
+        }
+        (Work::Compare, _) | (_, Work::Compare) => Work::Compare,
+        (_, new) => new,
+    }
+}

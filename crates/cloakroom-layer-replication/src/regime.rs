@@ -1,0 +1,426 @@
+//! Who decides, and who is behind: known to all processes through a record on each copy.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cloakroom_core::{
+    ErrorKind, Record, Result, Scope, SessionBackend, SessionError, SessionId, SessionKey, Timestamp, Write,
+};
+use futures_util::future::join_all;
+
+use crate::backend::Inner;
+use crate::error::{NAME, is_refusal, unavailable};
+use crate::status::CopyStatus;
+use crate::strategy::Failover;
+
+/// Where the control records are. Nothing else is in that scope.
+const SCOPE: &str = "cloakroom:replication";
+/// Copies are bits of a word.
+pub(crate) const MOST_COPIES: usize = 64;
+
+/// Roles of the copies by their numbers; the primary is 0. The default is what holds where nothing was ever written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Regime {
+    pub(crate) epoch: u64,
+    pub(crate) authority: usize,
+    pub(crate) behind: u64,
+    pub(crate) catching: u64,
+    /// When the first copy that is behind fell behind, in milliseconds since 1970.
+    pub(crate) since: i64,
+    /// The authority is about to move; nobody writes.
+    pub(crate) moving: bool,
+}
+
+impl Regime {
+    const LENGTH: usize = 35;
+
+    fn encode(self) -> Vec<u8> {
+        let mut bytes = vec![1];
+        for word in [self.epoch, self.behind, self.catching] {
+            bytes.extend(word.to_be_bytes());
+        }
+        bytes.extend(self.since.to_be_bytes());
+        bytes.extend([u8::try_from(self.authority).unwrap_or(u8::MAX), u8::from(self.moving)]);
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let word = |at: usize| -> Option<[u8; 8]> { bytes.get(at..at + 8)?.try_into().ok() };
+        (bytes.len() == Self::LENGTH && bytes.first() == Some(&1)).then_some(())?;
+        Some(Self {
+            epoch: u64::from_be_bytes(word(1)?),
+            behind: u64::from_be_bytes(word(9)?),
+            catching: u64::from_be_bytes(word(17)?),
+            since: i64::from_be_bytes(word(25)?),
+            authority: usize::from(*bytes.get(33)?),
+            moving: *bytes.get(34)? == 1,
+        })
+    }
+
+    pub(crate) fn status(&self, copy: usize) -> CopyStatus {
+        match 1 << copy {
+            _ if copy == self.authority => CopyStatus::Authority,
+            bit if self.behind & bit != 0 => CopyStatus::Behind,
+            bit if self.catching & bit != 0 => CopyStatus::CatchingUp,
+            _ => CopyStatus::InSync,
+        }
+    }
+
+    fn lose(&mut self, copy: usize, now: Timestamp) {
+        if self.behind | self.catching == 0 {
+            self.since = now.as_millis();
+        }
+        self.behind |= 1 << copy;
+        self.catching &= !(1 << copy);
+    }
+}
+
+/// What this process knows of it.
+#[derive(Debug)]
+pub(crate) struct Knowledge {
+    known: Mutex<Option<Regime>>,
+    /// [`UNKNOWN`], [`PRIMARY`] or [`OTHER`], for the path that must be short.
+    brief: AtomicU8,
+}
+
+const UNKNOWN: u8 = 0;
+const PRIMARY: u8 = 1;
+const OTHER: u8 = 2;
+
+impl Knowledge {
+    pub(crate) const fn none() -> Self {
+        Self { known: Mutex::new(None), brief: AtomicU8::new(UNKNOWN) }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<Regime>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn current(&self) -> Option<Regime> {
+        *self.known()
+    }
+
+    /// Whether the primary is known to decide.
+    pub(crate) fn is_primary(&self) -> bool {
+        self.brief.load(Ordering::Acquire) == PRIMARY
+    }
+
+    /// Takes it over unless a later one is known; gives what is known then.
+    fn adopt(&self, regime: Regime) -> Regime {
+        let mut known = self.known();
+        match *known {
+            Some(current) if current.epoch >= regime.epoch => current,
+            _ => {
+                *known = Some(regime);
+                let brief = if regime.authority == 0 { PRIMARY } else { OTHER };
+                self.brief.store(brief, Ordering::Release);
+                regime
+            }
+        }
+    }
+}
+
+/// One fail-over at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Turn(AtomicBool);
+
+pub(crate) struct Taken<'a>(&'a Turn);
+
+impl Turn {
+    fn take(&self) -> Option<Taken<'_>> {
+        (!self.0.swap(true, Ordering::AcqRel)).then_some(Taken(self))
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Release);
+    }
+}
+
+/// The address of the control record, the same on every copy.
+pub(crate) fn control() -> SessionKey {
+    let key = SessionKey::from_id(SessionId::from_bytes(*b"cloakroom replication: the roles"));
+    Scope::parse(SCOPE).map_or_else(|_| key.clone(), |scope| key.scoped(&scope))
+}
+
+pub(crate) fn is_control(scope: Option<&Scope>) -> bool {
+    scope.is_some_and(|scope| scope.as_str() == SCOPE)
+}
+
+impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
+    /// The roles; reads them before the first operation.
+    pub(crate) async fn regime(&self, operation: &'static str) -> Result<Regime> {
+        let regime = match self.knowledge.current() {
+            Some(regime) => regime,
+            None => Box::pin(self.learn()).await?,
+        };
+        if regime.moving {
+            return Err(unavailable(operation, "another copy is about to decide"));
+        }
+        Ok(regime)
+    }
+
+    /// The copies that a write must reach.
+    pub(crate) fn followers(&self, regime: &Regime) -> impl Iterator<Item = usize> + use<P, S> {
+        let regime = *regime;
+        (0..self.copies())
+            .filter(move |copy| matches!(regime.status(*copy), CopyStatus::InSync | CopyStatus::CatchingUp))
+    }
+
+    /// What a copy says, with the record that says it.
+    async fn control(&self, copy: usize) -> Result<(Regime, Option<Record>)> {
+        let Some(record) = self.replica(copy).read(&self.control).await? else {
+            return Ok((Regime::default(), None));
+        };
+        let regime = Regime::decode(&record.payload).filter(|regime| regime.authority < self.copies());
+        let regime = regime.ok_or_else(|| {
+            let error = SessionError::new(ErrorKind::Corrupted, "read roles").with_backend(NAME);
+            error.with_message("the control record of another number of copies, or of something else")
+        })?;
+        Ok((regime, Some(record)))
+    }
+
+    /// Asks all copies; the highest epoch and which copies answered.
+    async fn survey(&self) -> Result<(Regime, u64)> {
+        let answers = join_all((0..self.copies()).map(|copy| self.control(copy))).await;
+        let (mut highest, mut reached) = (Regime::default(), 0);
+        for (copy, answer) in answers.into_iter().enumerate() {
+            match answer {
+                Ok((regime, _)) => {
+                    reached |= 1 << copy;
+                    if regime.epoch > highest.epoch {
+                        highest = regime;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Corrupted => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok((highest, reached))
+    }
+
+    /// The first look. A copy that does not answer may have been the last to decide, unless it is said to be behind.
+    async fn learn(&self) -> Result<Regime> {
+        let (highest, reached) = self.survey().await?;
+        let authority_answers = reached & (1 << highest.authority) != 0;
+        let missing = (0..self.copies()).filter(|copy| reached & (1 << copy) == 0);
+        let harmless = |copy: usize| (highest.behind | highest.catching) & (1 << copy) != 0;
+        if authority_answers
+            && (self.config.failover == Failover::Refuse || missing.into_iter().all(harmless))
+        {
+            return Ok(self.knowledge.adopt(highest));
+        }
+        Err(unavailable("read roles", "a copy does not answer, and it may be the one that decides"))
+    }
+
+    /// Looks again; which copies answered.
+    pub(crate) async fn poll(&self) -> Result<u64> {
+        if self.knowledge.current().is_none() {
+            self.learn().await?;
+        }
+        let (highest, reached) = self.survey().await?;
+        self.adopt(highest);
+        Ok(reached)
+    }
+
+    /// Whether the roles are still what an operation began with, by the word of the authority and of that copy.
+    pub(crate) async fn confirm(&self, regime: &Regime, copy: usize) -> Result<()> {
+        for copy in [regime.authority, copy] {
+            self.adopt(self.control(copy).await?.0);
+        }
+        self.unchanged(regime)
+    }
+
+    pub(crate) fn unchanged(&self, regime: &Regime) -> Result<()> {
+        let current = self.knowledge.current().unwrap_or_default();
+        if current.authority == regime.authority && !current.moving {
+            return Ok(());
+        }
+        Err(unavailable("write", "another copy decides now"))
+    }
+
+    fn adopt(&self, regime: Regime) -> Regime {
+        let before = self.knowledge.current().unwrap_or_default();
+        let now = self.knowledge.adopt(regime);
+        if now.epoch > before.epoch {
+            tracing::info!(
+                target: "cloakroom::replication",
+                epoch = now.epoch, authority = now.authority, behind = now.behind, catching_up = now.catching,
+                "the roles of the copies changed"
+            );
+        }
+        now
+    }
+
+    /// Changes the roles: at the copy that decides from then on, then, as far as they answer, at the others that count.
+    async fn change(&self, from: Regime, change: impl Fn(&mut Regime)) -> Result<Regime> {
+        let mut next = from;
+        change(&mut next);
+        next.epoch += 1;
+        let (there, record) = self.control(next.authority).await?;
+        if there.epoch > from.epoch {
+            self.adopt(there);
+            return Err(unavailable("change roles", "another process changed them"));
+        }
+        match self.write_control(next.authority, next, record.as_ref()).await {
+            Err(error) if is_refusal(&error) => {
+                self.adopt(self.control(next.authority).await?.0);
+                return Err(unavailable("change roles", "another process changed them"));
+            }
+            written => written?,
+        }
+        self.adopt(next);
+        // What a copy that was away says of itself is still needed.
+        let others = (0..self.copies()).filter(|copy| next.status(*copy) == CopyStatus::InSync);
+        join_all(others.map(|copy| self.mirror(copy, next))).await;
+        Ok(next)
+    }
+
+    async fn mirror(&self, copy: usize, regime: Regime) {
+        if let Ok((there, record)) = self.control(copy).await
+            && there.epoch < regime.epoch
+        {
+            drop(self.write_control(copy, regime, record.as_ref()).await);
+        }
+    }
+
+    async fn write_control(&self, copy: usize, regime: Regime, there: Option<&Record>) -> Result<()> {
+        let now = self.now();
+        let record = Record::new(regime.encode(), now);
+        let (record, how) = match there {
+            Some(there) => (record.with_version(there.version.next(now)), Write::update(there.version)),
+            None => (record, Write::create()),
+        };
+        self.replica(copy).write(&self.control, record, how).await.map(drop)
+    }
+
+    /// Notes that a copy misses something. Until that is noted at the authority, nothing may be acknowledged.
+    pub(crate) async fn lose(&self, copy: usize, regime: &Regime) -> Result<()> {
+        for _ in 0..4 {
+            let current = self.knowledge.current().unwrap_or_default();
+            self.unchanged(regime)?;
+            if current.status(copy) == CopyStatus::Behind {
+                return Ok(());
+            }
+            let now = self.now();
+            match self.change(current, |next| next.lose(copy, now)).await {
+                Ok(_) => {
+                    self.meters.lost_copies.add();
+                    tracing::warn!(target: "cloakroom::replication", copy, "a copy is behind");
+                    return Ok(());
+                }
+                Err(error) if self.knowledge.current() == Some(current) => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Err(unavailable("change roles", "others keep changing them"))
+    }
+
+    /// From now on it gets what is written.
+    pub(crate) async fn admit(&self, copy: usize) -> Result<Regime> {
+        let current = self.regime("change roles").await?;
+        self.change(current, |next| {
+            next.behind &= !(1 << copy);
+            next.catching |= 1 << copy;
+        })
+        .await
+    }
+
+    /// It has everything, unless it was lost again meanwhile.
+    pub(crate) async fn complete(&self, copy: usize) -> Result<()> {
+        for _ in 0..4 {
+            let current = self.regime("change roles").await?;
+            if current.status(copy) != CopyStatus::CatchingUp {
+                return Err(unavailable("catch up", "the copy was lost again"));
+            }
+            match self.change(current, |next| next.catching &= !(1 << copy)).await {
+                Ok(_) => return Ok(()),
+                Err(error) if self.knowledge.current() == Some(current) => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Err(unavailable("change roles", "others keep changing them"))
+    }
+
+    /// Makes another copy decide, if policy and copies allow; whether the roles are others now.
+    pub(crate) async fn fail_over(&self, from: Regime) -> bool {
+        if self.config.failover == Failover::Refuse {
+            return false;
+        }
+        let Some(_turn) = self.turn.take() else { return false };
+        Box::pin(self.fail_over_once(from)).await
+    }
+
+    async fn fail_over_once(&self, from: Regime) -> bool {
+        for failed in 1..=self.config.attempts {
+            if let Ok((regime, _)) = self.control(from.authority).await {
+                return self.adopt(regime).authority != from.authority;
+            }
+            tokio::time::sleep(self.config.pause(failed)).await;
+        }
+        let Some(current) = self.knowledge.current().filter(|now| now.authority == from.authority) else {
+            return true;
+        };
+        let candidates = (0..self.copies()).filter(|copy| current.status(*copy) == CopyStatus::InSync);
+        for copy in candidates {
+            // What this process acknowledged and still has in its queue goes first.
+            self.drain_to(copy, self.config.patience).await;
+            let now = self.now();
+            let promoted = self.change(current, |next| {
+                next.lose(current.authority, now);
+                next.authority = copy;
+            });
+            if promoted.await.is_ok() {
+                self.meters.promotions.add();
+                tracing::warn!(target: "cloakroom::replication", copy, "the authority is away; another copy decides");
+                return true;
+            }
+            if self.knowledge.current() != Some(current) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Moves the decision to a copy that is in sync, after a pause in which nobody writes.
+    pub(crate) async fn hand_over(&self, to: usize) -> Result<()> {
+        let current = self.regime("promote").await?;
+        match current.status(to) {
+            CopyStatus::Authority => return Ok(()),
+            CopyStatus::InSync if to < self.copies() => {}
+            _ => return Err(unavailable("promote", "the copy is behind")),
+        }
+        let paused = self.change(current, |next| next.moving = true).await?;
+        tokio::time::sleep(self.config.poll * 2).await;
+        let left = self.drain(self.config.patience).await;
+        let settle = |next: &mut Regime| {
+            next.moving = false;
+            if left == 0 {
+                next.authority = to;
+            }
+        };
+        let moved = self.change(paused, settle).await?;
+        // The former authority says so too, or a process that starts without the new one would believe the old.
+        self.mirror(current.authority, moved).await;
+        if left > 0 {
+            return Err(unavailable("promote", "the queue could not be emptied"));
+        }
+        Ok(())
+    }
+
+    /// Ends a pause that nobody else ends.
+    pub(crate) async fn end_move(&self, from: Regime) {
+        drop(self.change(from, |next| next.moving = false).await);
+    }
+
+    /// What a copy itself says of the roles.
+    pub(crate) async fn own_word(&self, copy: usize) -> Result<Regime> {
+        Ok(self.control(copy).await?.0)
+    }
+
+    pub(crate) fn outage(&self, regime: &Regime) -> Duration {
+        self.now().duration_since(Timestamp::from_millis(regime.since))
+    }
+}

@@ -1,0 +1,226 @@
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use cloakroom_core::SessionBackend;
+use futures_util::StreamExt;
+use futures_util::future::{Either, join3, select};
+use futures_util::stream::FuturesUnordered;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::backend::Inner;
+use crate::error::Failure;
+use crate::queue::{Item, Slot, Work};
+use crate::status::CopyStatus;
+
+/// Sessions that are brought to the copies at the same time.
+const LANES: usize = 16;
+/// The longest pause between two attempts to let a copy catch up.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The work in the background: the queue, lost copies, and the roles that other processes changed. Made by
+/// [`worker`](crate::ReplicatedSessionBackend::worker).
+///
+/// ```
+/// use cloakroom_core::{InMemorySessionBackend, SessionBackendExt};
+/// use cloakroom_layer_replication::{ReplicatedSessionBackend, ReplicationStrategy::AsyncReplication};
+/// use std::time::Duration;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let secondary = InMemorySessionBackend::new();
+/// let backend =
+///     ReplicatedSessionBackend::new(InMemorySessionBackend::new(), secondary.clone(), AsyncReplication);
+/// let worker = backend.worker().start();
+/// backend.save("greeting", &"hello", Some(60)).await?;
+///
+/// assert_eq!(worker.stop(Duration::from_secs(5)).await, 0, "nothing is left in the queue");
+/// assert_eq!(secondary.load::<String>("greeting").await?.as_deref(), Some("hello"));
+/// # Ok::<(), cloakroom_core::SessionError>(()) }).unwrap();
+/// ```
+#[must_use = "it does nothing until it is run or started"]
+pub struct ReplicationWorker<P, S>(Arc<Inner<P, S>>);
+
+/// A worker that runs. Dropping it stops it at once.
+#[derive(Debug)]
+#[must_use = "a dropped worker stops"]
+pub struct RunningWorker<P, S> {
+    worker: ReplicationWorker<P, S>,
+    task: JoinHandle<()>,
+}
+
+impl<P, S> fmt::Debug for ReplicationWorker<P, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplicationWorker").finish_non_exhaustive()
+    }
+}
+
+impl<P: SessionBackend, S: SessionBackend> ReplicationWorker<P, S> {
+    pub(crate) const fn new(inner: Arc<Inner<P, S>>) -> Self {
+        Self(inner)
+    }
+
+    /// Works for ever. Dropping the future stops it; what is in the queue stays there for the next worker.
+    pub async fn run(self) {
+        let answering = AtomicU64::new(0);
+        join3(self.0.pump(), self.0.supervise(&answering), self.0.restore(&answering)).await;
+    }
+
+    /// Spawns it.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(self) -> RunningWorker<P, S> {
+        let worker = Self(Arc::clone(&self.0));
+        RunningWorker { worker, task: tokio::spawn(self.run()) }
+    }
+}
+
+impl<P, S> RunningWorker<P, S> {
+    /// Waits until the queue is empty, at most so long, and stops; says how many sessions were left in it. Call it when
+    /// nothing writes any more.
+    pub async fn stop(self, deadline: Duration) -> usize {
+        let left = self.worker.0.queue.drained(Instant::now() + deadline).await;
+        if left > 0 {
+            tracing::warn!(target: "cloakroom::replication", left, "stopped with sessions in the queue");
+        }
+        left
+    }
+}
+
+impl<P, S> Drop for RunningWorker<P, S> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
+    async fn pump(&self) {
+        let mut lanes = FuturesUnordered::new();
+        loop {
+            if lanes.len() >= LANES {
+                lanes.next().await;
+                continue;
+            }
+            let next = std::pin::pin!(self.queue.next());
+            let taken = match select(next, lanes.next()).await {
+                Either::Left((taken, _)) => taken,
+                // No lane is busy: `next` alone.
+                Either::Right((None, next)) => next.await,
+                Either::Right((Some(()), _)) => continue,
+            };
+            lanes.push(self.process(taken));
+        }
+    }
+
+    async fn process(&self, (slot, item): (Slot, Item)) {
+        let key = slot.address();
+        let mut again = None;
+        match self.regime("replicate").await {
+            Err(_) => again = Some(item.work.clone()),
+            Ok(regime) => {
+                for copy in self.followers(&regime) {
+                    match self.work(&regime, copy, &key, &item.work).await {
+                        Ok(()) => {}
+                        Err(Failure::Undecided(_)) => again = Some(Work::Compare),
+                        failed => {
+                            if self.counted(&regime, copy, failed).await.is_err() {
+                                // Not even that can be noted.
+                                again = again.or(Some(item.work.clone()));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        if let Some(work) = again {
+            tokio::time::sleep(self.config.poll).await;
+            if self.queue.push(&key, work).is_err() {
+                self.meters.dropped.add();
+                if let Some(regime) = self.knowledge.current() {
+                    for copy in self.followers(&regime) {
+                        drop(self.lose(copy, &regime).await);
+                    }
+                }
+            }
+        }
+        self.queue.done(&slot);
+    }
+
+    /// Looks after the roles.
+    async fn supervise(&self, answering: &AtomicU64) {
+        let mut paused: Option<Instant> = None;
+        loop {
+            tokio::time::sleep(self.config.poll).await;
+            let reached = self.poll().await.unwrap_or_default();
+            answering.store(reached, Ordering::Relaxed);
+            let Some(regime) = self.knowledge.current().filter(|_| reached != 0) else { continue };
+            if regime.moving {
+                // Whoever began it may be gone.
+                let since = *paused.get_or_insert_with(Instant::now);
+                if since.elapsed() > (self.config.poll + self.config.patience).saturating_mul(4) {
+                    self.end_move(regime).await;
+                }
+                continue;
+            }
+            paused = None;
+            if reached & (1 << regime.authority) == 0 {
+                self.fail_over(regime).await;
+            }
+        }
+    }
+
+    /// Lets copies that answer again catch up, one after the other.
+    async fn restore(&self, answering: &AtomicU64) {
+        let mut failures = 0;
+        loop {
+            let pause = self.config.poll.saturating_mul(1 << failures.min(10_u32));
+            tokio::time::sleep(pause.min(LONGEST_PAUSE.max(self.config.poll))).await;
+            self.look_for_escaped().await;
+            let answers = answering.load(Ordering::Relaxed);
+            let Some(regime) = self.knowledge.current() else { continue };
+            let lost = |copy: &usize| {
+                let behind = matches!(regime.status(*copy), CopyStatus::Behind | CopyStatus::CatchingUp);
+                behind && answers & (1 << copy) != 0 && answers & (1 << regime.authority) != 0
+            };
+            let Some(copy) = (0..self.copies()).find(lost) else { continue };
+            let caught_up = self.catch_up(copy).await.is_ok_and(|report| report.undecided == 0);
+            failures = if caught_up { 0 } else { failures + 1 };
+        }
+    }
+
+    async fn look_for_escaped(&self) {
+        let now = self.now();
+        let due: Vec<_> = {
+            let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+            let (due, later) = again.drain(..).partition(|(at, _)| *at <= now);
+            *again = later;
+            due
+        };
+        for (_, filter) in due {
+            if self.look_for(&filter).await.is_err() {
+                self.look_again(&filter);
+            }
+        }
+    }
+
+    /// Brings what waits to one copy, as far as it goes until then.
+    pub(crate) async fn drain_to(&self, copy: usize, limit: Duration) {
+        let Some(regime) = self.knowledge.current() else { return };
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline
+            && let Some((slot, item)) = self.queue.take()
+        {
+            if self.work(&regime, copy, &slot.address(), &item.work).await.is_err() {
+                self.meters.dropped.add();
+            }
+            self.queue.done(&slot);
+        }
+    }
+
+    /// Waits until the queue is empty; how many are left.
+    pub(crate) async fn drain(&self, limit: Duration) -> usize {
+        self.queue.drained(Instant::now() + limit).await
+    }
+}

@@ -1,0 +1,10 @@
+//! The integration tests of the replication layer.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+
+mod conformance;
+mod failover;
+mod fault;
+mod log;
+mod option;
+mod pair;
+mod simulation;
