@@ -175,7 +175,11 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             return Some("too many copies");
         }
         let all_can = can(&self.capability) && self.secondaries.iter().all(|other| can(&other.capability()));
-        (!all_can).then_some("every copy must be a store that compares versions and removes sessions")
+        if !all_can {
+            return Some("every copy must be a store that compares versions and removes sessions");
+        }
+        // All copies': the record of who decides has a scope of its own.
+        (!self.capability.scopes).then_some("a copy has all its sessions in one scope: tenancy goes outside")
     }
 
     fn check(&self, operation: &'static str) -> Result<()> {

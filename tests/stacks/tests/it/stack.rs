@@ -7,6 +7,7 @@ use cloakroom_core::{
 use cloakroom_layer_analytics::{AnalyticsLayer, PrometheusAnalytics};
 use cloakroom_layer_compression::{CompressionLayer, ZstdCompressor};
 use cloakroom_layer_encryption::{EncryptionLayer, KeyRing, SealKey};
+use cloakroom_layer_replication::{ReplicatedSessionBackend, ReplicationStrategy::SyncReplication};
 use cloakroom_layer_tenancy::{TenancyLayer, TenantConfig, TenantId};
 use prometheus::Registry;
 
@@ -216,5 +217,16 @@ async fn counter_through_all_layers_counts_every_time() {
         let session = Session::with_key(backend, key);
         session.load().await.unwrap();
         assert_eq!(session.get::<u64>("count").unwrap(), Some(TASKS), "{name}");
+    }
+}
+
+/// The record of who decides needs a scope of its own.
+#[tokio::test]
+async fn replication_of_one_tenants_backend_invalid_config() {
+    let plain = InMemorySessionBackend::new().shared();
+    let acme = tenancy().layer(InMemorySessionBackend::new()).shared();
+    for [primary, secondary] in [[plain.clone(), acme.clone()], [acme, plain]] {
+        let backend = ReplicatedSessionBackend::new(primary, secondary, SyncReplication);
+        assert_eq!(backend.save("a", &1, None).await.unwrap_err().kind(), ErrorKind::InvalidConfig);
     }
 }
