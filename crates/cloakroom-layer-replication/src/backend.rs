@@ -297,7 +297,8 @@ impl<P: SessionBackend, S: SessionBackend> SessionBackend for ReplicatedSessionB
 
     async fn remove_all(&self, filter: &Filter, reason: Removal) -> Result<u64> {
         self.0.check("remove all")?;
-        self.0.remove_all(filter, reason).await
+        let (inner, filter) = (Arc::clone(&self.0), filter.clone());
+        Finish::new(async move { inner.remove_all(&filter, reason).await }).await
     }
 
     async fn sweep(&self, limit: usize) -> Result<u64> {

@@ -80,6 +80,11 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         self.spread(regime, Change::Write(key.clone(), record, how.with_limits(Limits::none()))).await
     }
 
+    /// The roles after a decision; where they cannot be told, its session is compared later.
+    async fn roles_after(&self, regime: &Regime, key: &SessionKey) -> Result<Regime> {
+        self.after(regime).await.inspect_err(|_| self.suspect(key))
+    }
+
     /// The same compare-and-swap on all copies; the authority's answer counts.
     async fn write_at_once(
         &self,
@@ -110,7 +115,14 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             return Err(error);
         }
         let version = record.version;
+        let regime = self.roles_after(&regime, key).await?;
         let change = Change::Write(key.clone(), record, how);
+        let came_back: Vec<usize> =
+            self.followers(&regime).filter(|copy| !followers.contains(copy)).collect();
+        let late = join_all(came_back.into_iter().map(|copy| {
+            let (regime, change) = (&regime, &change);
+            async move { self.counted(regime, copy, self.bring(regime, copy, change).await).await }
+        }));
         let settled = followers.into_iter().zip(others).map(|(copy, there)| {
             let (regime, change) = (&regime, &change);
             async move {
@@ -126,7 +138,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 }
             }
         });
-        self.all(key, join_all(settled).await)
+        let (mut results, late) = join(join_all(settled), late).await;
+        results.extend(late);
+        self.all(key, results)?;
+        self.ripen(&regime).await.inspect_err(|_| self.suspect(key))
     }
 
     pub(crate) async fn rotate(
@@ -242,7 +257,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         }
         // Control records are live; with them in reach there is no call that takes the rest alone.
         let everything = filter.scope == ScopeFilter::Any && filter.owner.is_none();
-        if !(everything && self.knowledge.current().is_some_and(|now| now.epoch > 0)) {
+        if !(everything && self.own_word(regime.authority).await?.epoch > 0) {
             // What a scan cannot see, because it moves.
             let escaped = authority.remove_all(filter, reason).await?;
             if escaped > 0 {
@@ -258,6 +273,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
 
     /// Brings a decision to the other copies, or puts it into the queue.
     async fn spread(&self, regime: Regime, change: Change) -> Result<()> {
+        let regime = self.roles_after(&regime, change.key()).await?;
         if self.strategy == AsyncReplication {
             return self.enqueue(regime, change).await;
         }
@@ -266,7 +282,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             async move { self.counted(regime, copy, self.bring(regime, copy, change).await).await }
         }));
         let brought = brought.await;
-        self.all(change.key(), brought)
+        self.all(change.key(), brought)?;
+        self.ripen(&regime).await.inspect_err(|_| self.suspect(change.key()))
     }
 
     fn all(&self, key: &SessionKey, results: Vec<Result<()>>) -> Result<()> {
@@ -337,7 +354,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             match self.config.queue_full {
                 QueueFull::Wait => {
                     let deadline = Instant::now() + self.config.patience;
-                    if self.queue.push_until(key, work, deadline).await.is_err() {
+                    let mut begun = Begun(self, Some(key));
+                    let queued = self.queue.push_until(key, work, deadline).await;
+                    begun.1 = None;
+                    if queued.is_err() {
                         self.drop_work(&regime).await?;
                     }
                 }
@@ -366,7 +386,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
 
     /// Looks on the copies for what the authority does not have, and takes it back.
     pub(crate) async fn recover(&self, regime: &Regime, key: &SessionKey) -> Result<Option<Record>> {
-        for copy in self.followers(regime) {
+        // A copy that is catching up may still have what ended long ago.
+        for copy in (0..self.copies()).filter(|copy| regime.status(*copy) == CopyStatus::InSync) {
             let Ok(Some(record)) = self.replica(copy).read(key).await else { continue };
             if !record.is_live() {
                 return Ok(Some(record));
@@ -392,9 +413,9 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 for copy in (0..self.copies()).filter(|copy| regime.status(*copy) == CopyStatus::InSync) {
                     // What is still on its way there is newer.
-                    let pending = self.queue.pending(key).filter(|record| !record.is_expired(self.now()));
-                    let read = match pending {
-                        Some(record) => Ok(Some(record)),
+                    let read = match self.queue.pending(key) {
+                        Some(None) => return Err(error),
+                        Some(record) => Ok(record.filter(|record| !record.is_expired(self.now()))),
                         None => self.replica(copy).read(key).await,
                     };
                     if let Ok(found) = read {

@@ -135,12 +135,13 @@ impl Queue {
         self.work.notify_one();
     }
 
-    /// The record of a session that is on its way.
-    pub(crate) fn pending(&self, key: &SessionKey) -> Option<Record> {
+    /// The record of a session that is on its way; `Some(None)` when something is that the queue does not know.
+    pub(crate) fn pending(&self, key: &SessionKey) -> Option<Option<Record>> {
         let (slot, state) = (Slot::of(key), self.state());
         match state.waiting.get(&slot).map(|item| &item.work).or_else(|| state.under_way.get(&slot))? {
-            Work::Record(record) => Some(record.clone()),
-            Work::Touch(_) | Work::Compare => None,
+            Work::Record(record) => Some(Some(record.clone())),
+            Work::Compare => Some(None),
+            Work::Touch(_) => None,
         }
     }
 

@@ -151,6 +151,9 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             regime = self.admit(copy).await?;
             // Until every process sends its writes there too, and what was given up has arrived or never will.
             tokio::time::sleep(self.config.poll * 2 + self.config.patience).await;
+        } else if regime.status(copy) == CopyStatus::CatchingUp {
+            // Another process may have admitted it a moment ago.
+            tokio::time::sleep(self.config.poll * 2 + self.config.patience).await;
         }
         let manner = match manner {
             Some(manner) => manner,
@@ -169,7 +172,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 copy, undecided = report.undecided, "some records cannot be compared; see `resync` if it stays so"
             );
         } else if regime.status(copy) == CopyStatus::CatchingUp {
-            self.complete(copy).await?;
+            self.complete(copy, regime.epoch).await?;
             self.meters.caught_up.add();
             tracing::info!(
                 target: "cloakroom::replication",

@@ -8,6 +8,7 @@ use cloakroom_core::{
     ErrorKind, Record, Result, Scope, SessionBackend, SessionError, SessionId, SessionKey, Timestamp, Write,
 };
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use crate::backend::Inner;
 use crate::error::{NAME, is_refusal, unavailable};
@@ -82,6 +83,10 @@ pub(crate) struct Knowledge {
     known: Mutex<Option<Regime>>,
     /// [`UNKNOWN`], [`PRIMARY`] or [`OTHER`], for the path that must be short.
     brief: AtomicU8,
+    /// When the authority was last asked for it, and answered.
+    asked: Mutex<Option<Instant>>,
+    /// When this process last heard that a copy is behind which was not.
+    lost: Mutex<Option<Instant>>,
 }
 
 const UNKNOWN: u8 = 0;
@@ -90,7 +95,26 @@ const OTHER: u8 = 2;
 
 impl Knowledge {
     pub(crate) const fn none() -> Self {
-        Self { known: Mutex::new(None), brief: AtomicU8::new(UNKNOWN) }
+        Self {
+            known: Mutex::new(None),
+            brief: AtomicU8::new(UNKNOWN),
+            asked: Mutex::new(None),
+            lost: Mutex::new(None),
+        }
+    }
+
+    fn lost(&self) -> Option<Instant> {
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_asked(&self, at: Instant) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        *asked = (*asked).max(Some(at));
+    }
+
+    fn is_older_than(&self, age: Duration) -> bool {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.is_none_or(|at| at.elapsed() >= age)
     }
 
     fn known(&self) -> MutexGuard<'_, Option<Regime>> {
@@ -112,6 +136,10 @@ impl Knowledge {
         match *known {
             Some(current) if current.epoch >= regime.epoch => current,
             _ => {
+                let before = known.unwrap_or_default();
+                if regime.behind & !before.behind != 0 {
+                    *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                }
                 *known = Some(regime);
                 let brief = if regime.authority == 0 { PRIMARY } else { OTHER };
                 self.brief.store(brief, Ordering::Release);
@@ -203,6 +231,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
 
     /// The first look. A copy that does not answer may have been the last to decide, unless it is said to be behind.
     async fn learn(&self) -> Result<Regime> {
+        let begun = Instant::now();
         let (highest, reached) = self.survey().await?;
         let authority_answers = reached & (1 << highest.authority) != 0;
         let missing = (0..self.copies()).filter(|copy| reached & (1 << copy) == 0);
@@ -210,6 +239,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         if authority_answers
             && (self.config.failover == Failover::Refuse || missing.into_iter().all(harmless))
         {
+            self.knowledge.note_asked(begun);
             return Ok(self.knowledge.adopt(highest));
         }
         Err(unavailable("read roles", "a copy does not answer, and it may be the one that decides"))
@@ -220,8 +250,12 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         if self.knowledge.current().is_none() {
             self.learn().await?;
         }
+        let begun = Instant::now();
         let (highest, reached) = self.survey().await?;
-        self.adopt(highest);
+        let now = self.adopt(highest);
+        if reached & (1 << now.authority) != 0 {
+            self.knowledge.note_asked(begun);
+        }
         Ok(reached)
     }
 
@@ -231,6 +265,30 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             self.adopt(self.control(copy).await?.0);
         }
         self.unchanged(regime)
+    }
+
+    /// The roles once the authority has decided: while it took its time, a copy may have come back that must hear of it too.
+    /// Who comes back waits for two polls before it is compared, so what was asked for within two polls is recent enough.
+    pub(crate) async fn after(&self, regime: &Regime) -> Result<Regime> {
+        if self.knowledge.is_older_than(self.config.poll * 2) {
+            let begun = Instant::now();
+            self.adopt(self.control(regime.authority).await?.0);
+            self.knowledge.note_asked(begun);
+        }
+        self.unchanged(regime)?;
+        Ok(self.knowledge.current().unwrap_or(*regime))
+    }
+
+    /// Waits until every process that polls has heard of the copies that are behind, and asks the authority once more: had it
+    /// gone before that, another process could let a copy decide that does not have what is acknowledged now.
+    pub(crate) async fn ripen(&self, regime: &Regime) -> Result<()> {
+        let Some(due) = self.knowledge.lost().map(|at| at + self.config.poll * 2) else { return Ok(()) };
+        if Instant::now() < due {
+            tokio::time::sleep_until(due).await;
+            self.adopt(self.control(regime.authority).await?.0);
+            self.unchanged(regime)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn unchanged(&self, regime: &Regime) -> Result<()> {
@@ -328,11 +386,11 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         .await
     }
 
-    /// It has everything, unless it was lost again meanwhile.
-    pub(crate) async fn complete(&self, copy: usize) -> Result<()> {
+    /// It has everything, unless the roles changed since then: it may have been lost and admitted again meanwhile.
+    pub(crate) async fn complete(&self, copy: usize, since: u64) -> Result<()> {
         for _ in 0..4 {
             let current = self.regime("change roles").await?;
-            if current.status(copy) != CopyStatus::CatchingUp {
+            if current.status(copy) != CopyStatus::CatchingUp || current.epoch != since {
                 return Err(unavailable("catch up", "the copy was lost again"));
             }
             match self.change(current, |next| next.catching &= !(1 << copy)).await {
@@ -387,9 +445,13 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     /// Moves the decision to a copy that is in sync, after a pause in which nobody writes.
     pub(crate) async fn hand_over(&self, to: usize) -> Result<()> {
         let current = self.regime("promote").await?;
+        if to >= self.copies() {
+            let error = SessionError::new(ErrorKind::InvalidConfig, "promote").with_backend(NAME);
+            return Err(error.with_message("there is no such copy"));
+        }
         match current.status(to) {
             CopyStatus::Authority => return Ok(()),
-            CopyStatus::InSync if to < self.copies() => {}
+            CopyStatus::InSync => {}
             _ => return Err(unavailable("promote", "the copy is behind")),
         }
         let paused = self.change(current, |next| next.moving = true).await?;

@@ -1,5 +1,8 @@
 use std::time::Duration;
 
+/// No poll and no patience is longer.
+const LONGEST: Duration = Duration::from_secs(3600);
+
 /// When the caller of a write hears of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -143,16 +146,16 @@ impl ReplicationConfig {
     }
 
     /// How often the worker looks whether copies came back or another process changed who decides. For so long another
-    /// process may still read from the former authority. The same in all processes.
+    /// process may still read from the former authority. The same in all processes; an hour at most.
     pub const fn with_poll_interval(mut self, interval: Duration) -> Self {
-        self.poll = interval;
+        self.poll = shortest(interval, LONGEST);
         self
     }
 
     /// How long a write tries to make the copies agree before it is `Unavailable`, and how long it may take at all to be
-    /// reported as done. The same in all processes.
+    /// reported as done. The same in all processes; an hour at most.
     pub const fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+        self.patience = shortest(patience, LONGEST);
         self
     }
 
@@ -162,6 +165,10 @@ impl ReplicationConfig {
             .saturating_mul(1 << failed.saturating_sub(1).min(16))
             .min(Duration::from_secs(1).max(self.delay))
     }
+}
+
+const fn shortest(one: Duration, other: Duration) -> Duration {
+    if one.as_nanos() < other.as_nanos() { one } else { other }
 }
 
 impl Default for ReplicationConfig {

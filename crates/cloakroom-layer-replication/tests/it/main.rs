@@ -7,4 +7,5 @@ mod fault;
 mod log;
 mod option;
 mod pair;
+mod process;
 mod simulation;
