@@ -8,7 +8,7 @@ use cloakroom_core::{
 };
 
 use crate::error::NAME;
-use crate::finish::Finish;
+use crate::finish::{Finish, Left};
 use crate::queue::{Queue, Slot};
 use crate::regime::{Knowledge, MOST_COPIES, Turn, control, is_control};
 use crate::replica::Replica;
@@ -297,8 +297,8 @@ impl<P: SessionBackend, S: SessionBackend> SessionBackend for ReplicatedSessionB
 
     async fn remove_all(&self, filter: &Filter, reason: Removal) -> Result<u64> {
         self.0.check("remove all")?;
-        let (inner, filter) = (Arc::clone(&self.0), filter.clone());
-        Finish::new(async move { inner.remove_all(&filter, reason).await }).await
+        let (inner, filter, left) = (Arc::clone(&self.0), filter.clone(), Left::default());
+        Finish::telling(left.clone(), async move { inner.remove_all(&filter, reason, &left).await }).await
     }
 
     async fn sweep(&self, limit: usize) -> Result<u64> {

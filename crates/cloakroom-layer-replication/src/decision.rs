@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::backend::Inner;
 use crate::error::{Failure, NAME, had_no_effect, is_refusal, unavailable};
+use crate::finish::Left;
 use crate::order;
 use crate::queue::Work;
 use crate::regime::{Regime, is_control};
@@ -222,14 +223,20 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         Ok(false)
     }
 
-    pub(crate) async fn remove_all(self: &Arc<Self>, filter: &Filter, reason: Removal) -> Result<u64> {
+    /// Once its caller has left it ends nothing more, lest it end what begins afterwards; what it has ended, the copies hear.
+    pub(crate) async fn remove_all(
+        self: &Arc<Self>,
+        filter: &Filter,
+        reason: Removal,
+        left: &Left,
+    ) -> Result<u64> {
         let regime = self.writable("remove_all").await?;
         let authority = self.replica(regime.authority);
         let filter = &without_payload(filter);
         let mut ended = 0;
         for _ in 0..MOST_ROUNDS {
             let (mut after, mut found) = (None, false);
-            loop {
+            while !left.is_left() {
                 let page = authority.scan(filter, after, PAGE).await?;
                 let listed: Vec<SessionKey> = page
                     .entries
@@ -257,7 +264,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         }
         // Control records are live; with them in reach there is no call that takes the rest alone.
         let everything = filter.scope == ScopeFilter::Any && filter.owner.is_none();
-        if !(everything && self.own_word(regime.authority).await?.epoch > 0) {
+        let alone = !(everything && self.own_word(regime.authority).await?.epoch > 0);
+        if alone && !left.is_left() {
             // What a scan cannot see, because it moves.
             let escaped = authority.remove_all(filter, reason).await?;
             if escaped > 0 {

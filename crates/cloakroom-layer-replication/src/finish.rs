@@ -1,5 +1,7 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,11 +13,27 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub(crate) struct Finish<T: Send + 'static> {
     future: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     begun: bool,
+    left: Left,
+}
+
+/// Whether nobody waits for the result any more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Left(Arc<AtomicBool>);
+
+impl Left {
+    pub(crate) fn is_left(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 impl<T: Send + 'static> Finish<T> {
     pub(crate) fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
-        Self { future: Some(Box::pin(future)), begun: false }
+        Self::telling(Left::default(), future)
+    }
+
+    /// The same for a future that begins nothing new once it was dropped.
+    pub(crate) fn telling(left: Left, future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self { future: Some(Box::pin(future)), begun: false, left }
     }
 }
 
@@ -39,6 +57,7 @@ impl<T: Send + 'static> Drop for Finish<T> {
             && self.begun
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
+            self.left.0.store(true, Ordering::Release);
             drop(runtime.spawn(async { drop(tokio::time::timeout(LONGEST, future).await) }));
         }
     }
