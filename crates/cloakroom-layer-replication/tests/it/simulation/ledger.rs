@@ -1,6 +1,7 @@
 //! What was promised, and the clients to whom.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use cloakroom_layer_replication::ReplicatedSessionBackend;
 
 use crate::pair::pause;
 
-use super::world::{Link, World, name};
+use super::link::{Link, name};
+use super::process::{Life, Roles, must_know};
+use super::world::World;
 
 /// A session: each acknowledged write added a token to its payload, which all later ones keep.
 #[derive(Default)]
@@ -72,34 +75,50 @@ fn owner() -> Owner {
     Owner::parse("user:1").unwrap()
 }
 
-/// Where reads are promised to show all that was acknowledged.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Strict {
-    Never,
-    AtTheAuthority,
-    Always,
-}
-
 pub(crate) struct Client {
     pub(crate) world: Arc<World>,
     pub(crate) book: Book,
     pub(crate) backend: ReplicatedSessionBackend<Link>,
-    pub(crate) strict: Strict,
+    pub(crate) life: Arc<Life>,
+    pub(crate) roles: Arc<Mutex<Roles>>,
+    /// Whether reads are promised to show all that was acknowledged, by a process that knows who decides.
+    pub(crate) strict: bool,
+    /// The same where the authority did not answer.
+    pub(crate) fallen_over_too: bool,
 }
 
 impl Client {
     pub(crate) async fn live(self, steps: u64) {
         for _ in 0..steps {
-            pause(Duration::from_millis(self.world.below(120))).await;
-            match self.world.below(100) {
-                0..=11 => self.create().await,
-                12..=59 => self.update().await,
-                60..=69 => self.rotate().await,
-                70..=79 => self.remove().await,
-                80..=82 => self.revoke().await,
-                _ => self.touch().await,
+            let most = if self.world.chance(18) { 2_000 } else { 120 };
+            pause(Duration::from_millis(self.world.below(most))).await;
+            self.life.busy.fetch_add(1, Ordering::SeqCst);
+            if self.world.chance(6) {
+                // The client goes away.
+                let wait = Duration::from_millis(self.world.below(60));
+                if tokio::time::timeout(wait, self.step()).await.is_err() {
+                    self.life.note_left();
+                }
+            } else {
+                self.step().await;
             }
+            self.life.busy.fetch_sub(1, Ordering::SeqCst);
         }
+    }
+
+    async fn step(&self) {
+        match self.world.below(100) {
+            0..=11 => self.create().await,
+            12..=59 => self.update().await,
+            60..=69 => self.rotate().await,
+            70..=79 => self.remove().await,
+            80..=82 => self.revoke().await,
+            _ => self.touch().await,
+        }
+    }
+
+    fn must_know(&self) -> bool {
+        must_know(&self.roles, &self.backend, &self.life)
     }
 
     fn pick(&self) -> Option<usize> {
@@ -152,6 +171,7 @@ impl Client {
             let promised = if it.perhaps_ended { BTreeSet::new() } else { it.tokens.clone() };
             (it.current, key, it.ended, promised, it.created && !it.perhaps_ended)
         };
+        let knew = self.must_know();
         let fallen_over = self.backend.status().failover_reads;
         let mut found = (key.clone(), self.backend.read(&key).await.ok()?);
         for _ in 0..20 {
@@ -165,11 +185,10 @@ impl Client {
         }
         let (key, there) = found;
         // Another process may have left that copy behind a moment ago.
-        let strict = match self.strict {
-            Strict::Never => false,
-            Strict::AtTheAuthority => self.backend.status().failover_reads == fallen_over,
-            Strict::Always => true,
-        };
+        let strict = self.strict
+            && knew
+            && self.must_know()
+            && (self.fallen_over_too || self.backend.status().failover_reads == fallen_over);
         let mut book = open(&self.book);
         match there {
             Some(record) if record.is_live() => {

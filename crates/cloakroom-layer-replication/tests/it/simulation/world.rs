@@ -1,22 +1,20 @@
-//! Servers behind a network that loses, delays and reorders. All chance comes from one seed, all time from tokio's
-//! paused clock.
+//! Servers that crash and hang. All chance comes from one seed, all time from tokio's paused clock.
 
-use std::future::{Future, pending};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cloakroom_core::{
-    Capability, Clock, Cursor, ErrorKind, Filter, InMemorySessionBackend, ManualClock, Mode, Page, Record,
-    Removal, Result, Rotate, SessionBackend, SessionError, SessionKey, State, Timestamp, Touch, Version,
-    Write,
-};
-use tokio::time::{Instant, timeout};
+use cloakroom_core::{InMemorySessionBackend, ManualClock, Timestamp, Version};
+use tokio::time::Instant;
 
 use crate::pair::pause;
 
-/// How long a caller waits for an answer.
-const TIMEOUT: Duration = Duration::from_millis(300);
+use super::plan::Plan;
+
+/// With fail-over, of what one process and one server say about roles only one message in so long a time is lost or late:
+/// more would be a network that is split.
+const SPARED: Duration = Duration::from_secs(3);
 
 /// Deliberate damage, to see that the simulation finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,45 +44,80 @@ impl Rng {
 struct Server {
     store: InMemorySessionBackend,
     up: bool,
+    /// Does not even refuse.
+    silent: bool,
     /// Goes up with each crash: what was under way then is lost.
     life: u64,
+    /// Until then it takes calls and executes or answers none.
+    hangs: Instant,
+}
+
+/// What a process has of a server.
+#[derive(Default)]
+struct Path {
+    cut: bool,
+    /// When the last message about roles was lost or late.
+    failed: Option<Instant>,
 }
 
 pub(crate) struct World {
     rng: Mutex<Rng>,
-    clock: ManualClock,
+    pub(crate) clock: ManualClock,
     begin: (Instant, Timestamp),
     servers: Vec<Mutex<Server>>,
+    paths: Mutex<HashMap<(usize, usize), Path>>,
+    spares_roles: bool,
     calm: AtomicBool,
-    flaw: Flaw,
+    pub(crate) flaw: Flaw,
     /// Whether each message is printed: for one seed.
-    story: bool,
+    pub(crate) story: bool,
     told: AtomicU64,
+    /// Of all that was said, to see that one seed is one history.
+    digest: AtomicU64,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// How a message fares.
+pub(crate) struct Fate {
+    pub(crate) there: Duration,
+    pub(crate) back: Duration,
+    pub(crate) request_lost: bool,
+    pub(crate) answer_lost: bool,
+}
+
+impl Fate {
+    /// Whether the caller may take the server for lost.
+    fn is_bad(&self) -> bool {
+        self.request_lost || self.answer_lost || self.there + self.back > Duration::from_millis(150)
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, servers: usize, flaw: Flaw) -> Arc<Self> {
+    pub(crate) fn new(seed: u64, plan: &Plan, flaw: Flaw) -> Arc<Self> {
         let clock = ManualClock::new();
         clock.set(Timestamp::from_millis(1_700_000_000_000));
         let begin = (Instant::now(), clock.now());
         let server = |_| {
-            Mutex::new(Server { store: InMemorySessionBackend::with_clock(clock.clock()), up: true, life: 0 })
+            let store = InMemorySessionBackend::with_clock(clock.clock());
+            Mutex::new(Server { store, up: true, silent: false, life: 0, hangs: begin.0 })
         };
-        let servers = (0..servers).map(server).collect();
+        let servers = (0..plan.servers).map(server).collect();
         let rng = Mutex::new(Rng(seed.wrapping_mul(0xD129_0C3B_5F2E_7A4D) ^ seed));
         Arc::new(Self {
             rng,
             clock: clock.clone(),
             begin,
             servers,
+            paths: Mutex::default(),
+            spares_roles: plan.spares_roles(),
             calm: AtomicBool::new(false),
             flaw,
             story: std::env::var_os("CLOAKROOM_SEED").is_some(),
             told: AtomicU64::new(0),
+            digest: AtomicU64::new(0),
         })
     }
 
@@ -128,9 +161,10 @@ impl World {
     }
 
     /// Data stays; what was under way is lost.
-    pub(crate) fn crash(&self, server: usize) {
+    pub(crate) fn crash(&self, server: usize, silent: bool) {
         let mut server = lock(&self.servers[server]);
         server.up = false;
+        server.silent = silent;
         server.life += 1;
     }
 
@@ -138,18 +172,56 @@ impl World {
         lock(&self.servers[server]).up = true;
     }
 
+    /// For all processes.
+    pub(crate) fn hang(&self, server: usize, time: Duration) {
+        lock(&self.servers[server]).hangs = Instant::now() + time;
+    }
+
+    /// For one process.
+    pub(crate) fn cut(&self, process: usize, server: usize, cut: bool) {
+        lock(&self.paths).entry((process, server)).or_default().cut = cut;
+    }
+
+    pub(crate) fn is_cut(&self, process: usize, server: usize) -> bool {
+        lock(&self.paths).get(&(process, server)).is_some_and(|path| path.cut)
+    }
+
     /// Nothing is lost or late any more.
     pub(crate) fn calm_down(&self) {
         self.calm.store(true, Ordering::SeqCst);
+        lock(&self.paths).clear();
+    }
+
+    /// The store, once it executes something, and the life in which it does; `Err` says whether it is silent.
+    pub(crate) async fn reach(
+        &self,
+        server: usize,
+    ) -> Result<(InMemorySessionBackend, u64), bool> {
+        let life = lock(&self.servers[server]).life;
+        loop {
+            let wait = {
+                let server = lock(&self.servers[server]);
+                if !server.up || server.life != life {
+                    return Err(server.silent);
+                }
+                let wait = server.hangs.saturating_duration_since(Instant::now());
+                if wait.is_zero() {
+                    return Ok((server.store.clone(), life));
+                }
+                wait
+            };
+            // What waited is not executed in the order in which it came.
+            pause(wait + Duration::from_millis(self.below(20))).await;
+        }
     }
 
     fn delay(&self) -> Duration {
         if self.calm.load(Ordering::SeqCst) {
             return Duration::from_millis(self.below(2));
         }
-        let most = match self.below(100) {
-            0 => 1_800,
-            1..=5 => 250,
+        let most = match self.below(200) {
+            0..=2 => 3_500,
+            3..=12 => 250,
             _ => 8,
         };
         Duration::from_millis(self.below(most))
@@ -158,194 +230,36 @@ impl World {
     fn is_lost(&self) -> bool {
         !self.calm.load(Ordering::SeqCst) && self.below(1_000) < 15
     }
-}
 
-/// A server as one process sees it.
-#[derive(Clone)]
-pub(crate) struct Link {
-    pub(crate) world: Arc<World>,
-    pub(crate) server: usize,
-    /// Whether the process lives. The dead send nothing and hear nothing; what they sent arrives all the same.
-    pub(crate) alive: Arc<AtomicBool>,
-    pub(crate) clock: Clock,
-}
-
-impl Link {
-    pub(crate) fn new(world: &Arc<World>, server: usize, alive: &Arc<AtomicBool>) -> Self {
-        Self { world: world.clone(), server, alive: alive.clone(), clock: world.clock.clock() }
-    }
-
-    async fn call<T, F>(
-        &self,
-        what: impl Fn() -> String,
-        call: impl FnOnce(InMemorySessionBackend) -> F + Send + 'static,
-    ) -> Result<T>
-    where
-        T: Send + std::fmt::Debug + 'static,
-        F: Future<Output = Result<T>> + Send,
-    {
-        if !self.alive.load(Ordering::SeqCst) {
-            return pending().await;
+    pub(crate) fn fate(&self, process: usize, server: usize, about_roles: bool) -> Fate {
+        let fate = Fate {
+            there: self.delay(),
+            back: self.delay(),
+            request_lost: self.is_lost(),
+            answer_lost: self.is_lost(),
+        };
+        if !self.spares_roles || !about_roles || !fate.is_bad() {
+            return fate;
         }
-        let world = &self.world;
-        world.now();
-        let (there, back) = (world.delay(), world.delay());
-        let (request_lost, answer_lost) = (world.is_lost(), world.is_lost());
-        let (answer, hear) = tokio::sync::oneshot::channel();
-        let (far, server) = (world.clone(), self.server);
-        let said = world.story.then(|| format!("{}: {}", self.server, what()));
-        let number = world.told.fetch_add(1, Ordering::Relaxed);
-        if let Some(said) = &said {
-            world.tell(&format!("#{number} sent     {said}"));
+        let mut paths = lock(&self.paths);
+        let path = paths.entry((process, server)).or_default();
+        if path.failed.is_none_or(|at| at.elapsed() > SPARED) {
+            path.failed = Some(Instant::now());
+            return fate;
         }
-        drop(tokio::spawn(async move {
-            pause(there).await;
-            if request_lost {
-                return pause(TIMEOUT).await;
-            }
-            let (store, life) = {
-                let server = lock(&far.servers[server]);
-                if !server.up {
-                    return;
-                }
-                (server.store.clone(), server.life)
-            };
-            far.now();
-            let result = call(store).await;
-            if let Some(said) = &said {
-                far.tell(&format!("#{number} applied  {said} -> {result:?}"));
-            }
-            pause(back).await;
-            if answer_lost {
-                return pause(TIMEOUT).await;
-            }
-            if lock(&far.servers[server]).life == life {
-                drop(answer.send(result));
-            }
-        }));
-        let heard = timeout(TIMEOUT, hear).await;
-        world.now();
-        if !self.alive.load(Ordering::SeqCst) {
-            return pending().await;
-        }
-        match heard {
-            Ok(Ok(result)) => result,
-            _ => Err(SessionError::new(ErrorKind::Unavailable, "call")),
-        }
+        let quick = || Duration::from_millis(self.below(8));
+        Fate { there: quick(), back: quick(), request_lost: false, answer_lost: false }
     }
 
-    fn flawed(&self, flaw: Flaw) -> bool {
-        self.world.flaw == flaw && (self.server > 0 || flaw == Flaw::NoControl)
-    }
-}
-
-/// The beginning of an id: enough to tell keys of a story apart.
-pub(crate) fn name(key: &SessionKey) -> String {
-    key.id().as_text()[..6].to_owned()
-}
-
-impl std::fmt::Debug for Link {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Link({})", self.server)
-    }
-}
-
-impl SessionBackend for Link {
-    fn capability(&self) -> Capability {
-        Capability::store().with_durable(true).with_shared(true)
+    pub(crate) fn number(&self) -> u64 {
+        let digest =
+            self.digest.load(Ordering::Relaxed).rotate_left(7) ^ self.now().as_millis().unsigned_abs();
+        self.digest.store(digest.wrapping_mul(0x9E37_79B9_7F4A_7C15), Ordering::Relaxed);
+        self.told.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn clock(&self) -> &Clock {
-        self.world.now();
-        &self.clock
-    }
-
-    async fn read(&self, key: &SessionKey) -> Result<Option<Record>> {
-        let (key, label) = (key.clone(), key.clone());
-        self.call(
-            move || format!("read {}", name(&label)),
-            move |store| async move { store.read(&key).await },
-        )
-        .await
-    }
-
-    async fn write(&self, key: &SessionKey, record: Record, how: Write) -> Result<SessionKey> {
-        let mut how = how;
-        let skip = (self.flawed(Flaw::NoTombstones) && record.state == State::Ended)
-            || (self.flawed(Flaw::Lies) && self.world.chance(5))
-            || (self.flawed(Flaw::NoControl) && key.scope().is_some());
-        if self.flawed(Flaw::NoCompare) && matches!(how.mode, Mode::Update(_)) {
-            how = Write::overwrite();
-        }
-        let (key, label) = (key.clone(), key.clone());
-        let (mode, shown) = (how.mode, record.clone());
-        self.call(
-            move || format!("write {} {mode:?} {shown:?}", name(&label)),
-            move |store| async move {
-                if skip {
-                    return Ok(key.unscoped());
-                }
-                store.write(&key, record, how).await
-            },
-        )
-        .await
-    }
-
-    async fn rotate(
-        &self,
-        old: &SessionKey,
-        new: &SessionKey,
-        record: Record,
-        how: Rotate,
-    ) -> Result<SessionKey> {
-        let (old, new) = (old.clone(), new.clone());
-        let (a, b, shown) = (old.clone(), new.clone(), how.expected);
-        self.call(
-            move || format!("rotate {} to {} from {shown:?}", name(&a), name(&b)),
-            move |store| async move { store.rotate(&old, &new, record, how).await },
-        )
-        .await
-    }
-
-    async fn touch(&self, key: &SessionKey, how: Touch) -> Result<Option<SessionKey>> {
-        let (key, label) = (key.clone(), key.clone());
-        self.call(
-            move || format!("touch {} {how:?}", name(&label)),
-            move |store| async move { store.touch(&key, how).await },
-        )
-        .await
-    }
-
-    async fn remove(&self, key: &SessionKey, reason: Removal) -> Result<bool> {
-        let (key, label) = (key.clone(), key.clone());
-        self.call(
-            move || format!("remove {}", name(&label)),
-            move |store| async move { store.remove(&key, reason).await },
-        )
-        .await
-    }
-
-    async fn scan(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page> {
-        let filter = filter.clone();
-        self.call(|| "scan".to_owned(), move |store| async move { store.scan(&filter, after, limit).await })
-            .await
-    }
-
-    async fn count(&self, filter: &Filter) -> Result<u64> {
-        let filter = filter.clone();
-        self.call(|| "count".to_owned(), move |store| async move { store.count(&filter).await }).await
-    }
-
-    async fn remove_all(&self, filter: &Filter, reason: Removal) -> Result<u64> {
-        let filter = filter.clone();
-        self.call(
-            || "remove_all".to_owned(),
-            move |store| async move { store.remove_all(&filter, reason).await },
-        )
-        .await
-    }
-
-    async fn sweep(&self, limit: usize) -> Result<u64> {
-        self.call(|| "sweep".to_owned(), move |store| async move { store.sweep(limit).await }).await
+    /// What happened when, as a number.
+    pub(crate) fn digest(&self) -> u64 {
+        self.digest.load(Ordering::Relaxed) ^ self.below(u64::MAX)
     }
 }
