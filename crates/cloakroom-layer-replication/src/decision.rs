@@ -164,11 +164,16 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
 
     pub(crate) async fn touch(&self, key: &SessionKey, how: Touch) -> Result<bool> {
         let regime = self.writable("touch").await?;
+        let mut begun = Begun(self, Some(key));
         let answer = self.replica(regime.authority).touch(key, how).await;
+        if matches!(&answer, Ok(None)) || answer.as_ref().err().is_some_and(had_no_effect) {
+            begun.1 = None;
+        }
         let touched = self.decided(regime, answer).await?.is_some();
         if touched {
             self.spread(regime, Change::Touch(key.clone(), how)).await?;
         }
+        begun.1 = None;
         Ok(touched)
     }
 
