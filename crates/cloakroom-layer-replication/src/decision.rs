@@ -281,6 +281,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         if self.strategy != AsyncReplication {
             self.look_for(filter).await?;
         }
+        // What the former authority does not have, or has ended, may live where another one decides.
+        self.after(&regime).await?;
         Ok(ended)
     }
 

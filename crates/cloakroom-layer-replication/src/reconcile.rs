@@ -104,8 +104,16 @@ impl<P: SessionBackend, S: SessionBackend> ReplicatedSessionBackend<P, S> {
     pub async fn reconcile(&self) -> Result<Reconciled> {
         let regime = self.0.regime("reconcile").await?;
         let mut sum = Reconciled::default();
-        for copy in (0..self.0.copies()).filter(|copy| *copy != regime.authority) {
+        let others = || (0..self.0.copies()).filter(|copy| *copy != regime.authority);
+        for copy in others() {
             sum.add(self.0.catch_up(copy).await?);
+        }
+        // What came from one copy is not yet on those that were compared before it.
+        if self.0.copies() > 2 && sum.returned + sum.buried > 0 {
+            sum.undecided = 0;
+            for copy in others() {
+                sum.add(self.0.catch_up(copy).await?);
+            }
         }
         Ok(sum)
     }
@@ -157,7 +165,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         }
         let manner = match manner {
             Some(manner) => manner,
-            None => self.manner(&regime, copy).await?,
+            None => self.manner(&regime),
         };
         let compared = self.compare(&regime, copy, manner, progress).await;
         if let Err(error) = compared {
@@ -183,14 +191,14 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         Ok(report)
     }
 
-    async fn manner(&self, regime: &Regime, copy: usize) -> Result<Manner> {
-        let decided_before = self.own_word(copy).await?.authority == copy;
+    fn manner(&self, regime: &Regime) -> Manner {
         let forgets = !self.replica(regime.authority).capability().durable;
-        Ok(match self.strategy {
+        match self.strategy {
             _ if forgets => Manner::Restore,
-            AsyncReplication if decided_before => Manner::Merge,
+            // What a process had in its queue when another one moved the decision is on no copy but the former authority.
+            AsyncReplication => Manner::Merge,
             _ => Manner::Follow,
-        })
+        }
     }
 
     async fn compare(

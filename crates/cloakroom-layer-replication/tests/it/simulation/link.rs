@@ -8,13 +8,16 @@ use cloakroom_core::{
     Capability, Clock, Cursor, ErrorKind, Filter, InMemorySessionBackend, Mode, Page, Record, Removal,
     Result, Rotate, SessionBackend, SessionError, SessionKey, State, Touch, Write,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::pair::pause;
 
-use super::plan::Plan;
+use super::plan::{PATIENCE, POLL, Plan};
 use super::process::Life;
 use super::world::{Flaw, World};
+
+/// What was given up arrives by then, or never: comparisons of whole copies wait for so long.
+const LATEST: Duration = PATIENCE.saturating_add(POLL.saturating_mul(2));
 
 /// A server as one process sees it.
 #[derive(Clone)]
@@ -51,7 +54,7 @@ impl Link {
         let fate = self.world.fate(process, server, about_roles);
         let (answer, hear) = tokio::sync::oneshot::channel();
         let far = self.world.clone();
-        let number = far.number();
+        let (number, sent) = (far.number(), Instant::now());
         let said = far.story.then(|| format!("{process}>{server}: {}", what()));
         if let Some(said) = &said {
             far.tell(&format!("#{number} sent     {said}"));
@@ -66,6 +69,9 @@ impl Link {
                 Err(true) => return pause(patience).await,
                 Err(false) => return,
             };
+            if sent.elapsed() > patience + LATEST {
+                return;
+            }
             far.now();
             let result = call(store).await;
             if let Some(said) = &said {
@@ -95,6 +101,19 @@ impl Link {
     fn flawed(&self, flaw: Flaw) -> bool {
         self.world.flaw == flaw && (self.server > 0 || flaw == Flaw::NoControl)
     }
+}
+
+/// A record, or the roles that it holds.
+fn shown(record: &Record, is_control: bool) -> String {
+    let word = |at: usize| u64::from_be_bytes(record.payload[at..at + 8].try_into().unwrap());
+    if !is_control || record.payload.len() != 35 {
+        return format!("{record:?}");
+    }
+    let (epoch, behind, catching) = (word(1), word(9), word(17));
+    let (authority, moving) = (record.payload[33], record.payload[34] == 1);
+    format!(
+        "ROLES {epoch}: authority {authority}, behind {behind:b}, catching up {catching:b}, moving {moving}"
+    )
 }
 
 /// The beginning of an id: enough to tell keys of a story apart.
@@ -138,9 +157,9 @@ impl SessionBackend for Link {
             how = Write::overwrite();
         }
         let (key, label) = (key.clone(), key.clone());
-        let (mode, shown) = (how.mode, record.clone());
+        let (mode, sent) = (how.mode, record.clone());
         self.call(
-            move || format!("write {} {mode:?} {shown:?}", name(&label)),
+            move || format!("write {} {mode:?} {}", name(&label), shown(&sent, is_control)),
             is_control,
             move |store| async move {
                 if skip {

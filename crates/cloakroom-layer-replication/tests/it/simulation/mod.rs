@@ -173,7 +173,11 @@ impl History {
             open(&self.book).violate(format!("it never becomes quiet: {status:?}"));
         }
         // Nobody else knows what a process that is killed had begun.
-        if check.copies && (plan.strategy == AsyncReplication || self.died_busy) {
+        if check.copies
+            && (plan.strategy == AsyncReplication
+                || self.died_busy
+                || std::env::var_os("SIM_RECONCILE").is_some())
+        {
             self.reconcile().await;
         }
         if plan.strategy == AsyncReplication && plan.failover == Failover::Promote {
@@ -219,7 +223,10 @@ fn search(seeds: std::ops::Range<u64>, flaw: Flaw, totals: &Totals) -> Vec<Strin
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end || found.lock().unwrap().len() >= 10 {
+                    if seed >= seeds.end
+                        || found.lock().unwrap().len()
+                            >= std::env::var("SIM_FOUND").map_or(10, |s| s.parse().unwrap())
+                    {
                         break;
                     }
                     if let Err(what) = run(seed, flaw, totals) {
@@ -236,7 +243,8 @@ fn search(seeds: std::ops::Range<u64>, flaw: Flaw, totals: &Totals) -> Vec<Strin
 #[test]
 fn histories_of_replicas_keep_every_promise() {
     let one: Option<u64> = std::env::var("CLOAKROOM_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = one.map_or(0..10_000, |seed| seed..seed + 1);
+    let seeds = one
+        .map_or(0..std::env::var("SIM_SEEDS").map_or(10_000, |s| s.parse().unwrap()), |seed| seed..seed + 1);
     let (totals, begin) = (Totals::default(), std::time::Instant::now());
     let found = search(seeds, Flaw::None, &totals);
     let count = |total: &AtomicU64| total.load(Ordering::Relaxed);

@@ -193,10 +193,7 @@ impl World {
     }
 
     /// The store, once it executes something, and the life in which it does; `Err` says whether it is silent.
-    pub(crate) async fn reach(
-        &self,
-        server: usize,
-    ) -> Result<(InMemorySessionBackend, u64), bool> {
+    pub(crate) async fn reach(&self, server: usize) -> Result<(InMemorySessionBackend, u64), bool> {
         let life = lock(&self.servers[server]).life;
         loop {
             let wait = {
