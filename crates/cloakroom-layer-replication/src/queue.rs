@@ -75,15 +75,21 @@ impl Queue {
     }
 
     pub(crate) fn push(&self, key: &SessionKey, work: Work) -> Result<(), Full> {
+        self.push_again(key, work, Instant::now())
+    }
+
+    /// The same for what has waited since then.
+    pub(crate) fn push_again(&self, key: &SessionKey, work: Work, since: Instant) -> Result<(), Full> {
         let slot = Slot::of(key);
         let mut state = self.state();
         if let Some(item) = state.waiting.get_mut(&slot) {
             item.work = newest(item.work.clone(), work);
+            item.since = item.since.min(since);
         } else if state.waiting.len() >= self.capacity {
             return Err(Full);
         } else {
             state.order.push_back(slot.clone());
-            state.waiting.insert(slot, Item { work, since: Instant::now() });
+            state.waiting.insert(slot, Item { work, since });
         }
         drop(state);
         self.work.notify_one();

@@ -87,6 +87,8 @@ pub(crate) struct Knowledge {
     asked: Mutex<Option<Instant>>,
     /// When this process last heard that a copy is behind which was not.
     lost: Mutex<Option<Instant>>,
+    /// When this process last heard that another copy decides.
+    moved: Mutex<Option<Instant>>,
 }
 
 const UNKNOWN: u8 = 0;
@@ -100,7 +102,13 @@ impl Knowledge {
             brief: AtomicU8::new(UNKNOWN),
             asked: Mutex::new(None),
             lost: Mutex::new(None),
+            moved: Mutex::new(None),
         }
+    }
+
+    /// Whether another copy decided at that time.
+    pub(crate) fn has_moved_since(&self, at: Instant) -> bool {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|moved| moved >= at)
     }
 
     fn lost(&self) -> Option<Instant> {
@@ -139,6 +147,9 @@ impl Knowledge {
                 let before = known.unwrap_or_default();
                 if regime.behind & !before.behind != 0 {
                     *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                }
+                if regime.authority != before.authority {
+                    *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 }
                 *known = Some(regime);
                 let brief = if regime.authority == 0 { PRIMARY } else { OTHER };

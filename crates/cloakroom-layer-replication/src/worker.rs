@@ -120,10 +120,13 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         match self.regime("replicate").await {
             Err(_) => again = Some(item.work.clone()),
             Ok(regime) => {
-                for copy in self.followers(&regime) {
+                // What was queued for the copies of a former authority is news to the one that decides now.
+                let news = self.knowledge.has_moved_since(item.since).then_some(regime.authority);
+                for copy in news.into_iter().chain(self.followers(&regime)) {
                     match self.work(&regime, copy, &key, &item.work).await {
                         Ok(()) => {}
                         Err(Failure::Undecided(_)) => again = Some(Work::Compare),
+                        Err(Failure::Copy(_)) if copy == regime.authority => again = Some(item.work.clone()),
                         failed => {
                             if self.counted(&regime, copy, failed).await.is_err() {
                                 // Not even that can be noted.
@@ -136,7 +139,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         }
         if let Some(work) = again {
             tokio::time::sleep(self.config.poll).await;
-            if self.queue.push(&key, work).is_err() {
+            if self.queue.push_again(&key, work, item.since).is_err() {
                 self.meters.dropped.add();
                 if let Some(regime) = self.knowledge.current() {
                     for copy in self.followers(&regime) {
