@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(crate) struct Inner<P, S> {
     pub(crate) meters: Meters,
     /// Repairs of one session take turns, on one of several, by the id.
     gates: [tokio::sync::Mutex<LastRepair>; GATES],
+    /// Something could not be noted for a comparison of its own: all must be compared.
+    pub(crate) unnoted: AtomicBool,
     /// What to look for on the copies, when nothing is under way there any more.
     pub(crate) again: Mutex<Vec<(Timestamp, Filter)>>,
 }
@@ -89,6 +92,7 @@ impl<P: SessionBackend, S: SessionBackend> ReplicatedSessionBackend<P, S> {
             queue: Queue::new(config.queue_capacity),
             meters: Meters::default(),
             gates: [const { tokio::sync::Mutex::const_new(None) }; GATES],
+            unnoted: AtomicBool::new(false),
             again: Mutex::default(),
             config,
         };
@@ -158,6 +162,11 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         }
     }
 
+    /// Whether the sessions are safe with it alone. Where one copy keeps them, one that forgets does not decide.
+    pub(crate) fn may_decide(&self, copy: usize) -> bool {
+        !self.primary.capability().durable || self.replica(copy).capability().durable
+    }
+
     pub(crate) fn gate(&self, key: &SessionKey) -> &tokio::sync::Mutex<LastRepair> {
         let [first, ..] = *key.id().as_bytes();
         &self.gates[usize::from(first) % GATES]
@@ -177,6 +186,12 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let all_can = can(&self.capability) && self.secondaries.iter().all(|other| can(&other.capability()));
         if !all_can {
             return Some("every copy must be a store that compares versions and removes sessions");
+        }
+        let secondaries = self.secondaries.iter().map(SessionBackend::capability);
+        if !self.capability.durable && secondaries.into_iter().any(|other| other.durable) {
+            return Some(
+                "a primary that forgets beside a copy that does not: the durable one must be the primary",
+            );
         }
         // All copies': the record of who decides has a scope of its own.
         (!self.capability.scopes).then_some("a copy has all its sessions in one scope: tenancy goes outside")

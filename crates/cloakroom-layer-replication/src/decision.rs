@@ -19,7 +19,7 @@ use crate::regime::{Regime, is_control};
 use crate::repair::Change;
 use crate::status::CopyStatus;
 use crate::strategy::ReplicationStrategy::{AsyncReplication, SyncReplication};
-use crate::strategy::{QueueFull, SecondaryDown};
+use crate::strategy::{Failover, QueueFull, SecondaryDown};
 
 /// Attempts to end one record, each of which fails only because somebody wrote it.
 const MOST_ATTEMPTS: u32 = 1000;
@@ -153,11 +153,15 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         how: Rotate,
     ) -> Result<()> {
         let regime = self.writable("rotate").await?;
+        let mut how = how;
+        if self.config.read_on_miss && how.trail.is_none() {
+            // Or a copy that has not heard of it yet would be believed.
+            how.trail = Some(self.tombstone(&record.clone().with_version(how.expected)));
+        }
         let begun = Begun(self, Some(old));
         let answer = self.replica(regime.authority).rotate(old, new, record.clone(), how.clone()).await;
         begun.settle(&answer);
         self.decided(regime, answer).await?;
-        let mut how = how;
         how.limits = Limits::none();
         self.spread(regime, Change::Rotate(old.clone(), new.clone(), record, how)).await
     }
@@ -194,7 +198,13 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 // Whoever ended it may have gone before the copies heard of it; what is answered here counts.
                 self.spread(regime, Change::Compare(key.clone())).await?;
             }
-            let Some(there) = there.filter(meant) else { return Ok(false) };
+            let Some(there) = there.filter(meant) else {
+                // Where another copy decides by now, it may well be there.
+                if self.config.failover == Failover::Promote {
+                    self.ask_followers(&regime).await?;
+                }
+                return Ok(false);
+            };
             let tombstone = self.tombstone(&there);
             let begun = Begun(self, Some(key));
             let answer =
@@ -278,7 +288,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             }
             ended += escaped;
         }
-        if self.strategy != AsyncReplication {
+        if self.strategy != AsyncReplication || self.config.read_on_miss {
             self.look_for(filter).await?;
         }
         // What the former authority does not have, or has ended, may live where another one decides.
@@ -401,6 +411,11 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
 
     /// Looks on the copies for what the authority does not have, and takes it back.
     pub(crate) async fn recover(&self, regime: &Regime, key: &SessionKey) -> Result<Option<Record>> {
+        match self.queue.pending(key) {
+            Some(Some(record)) if !record.is_live() => return Ok(Some(record)),
+            Some(_) => return Ok(None),
+            None => {}
+        }
         // A copy that is catching up may still have what ended long ago.
         for copy in (0..self.copies()).filter(|copy| regime.status(*copy) == CopyStatus::InSync) {
             let Ok(Some(record)) = self.replica(copy).read(key).await else { continue };
@@ -433,7 +448,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                         Some(record) => Ok(record.filter(|record| !record.is_expired(self.now()))),
                         None => self.replica(copy).read(key).await,
                     };
-                    if let Ok(found) = read {
+                    // That a copy which forgets has nothing says nothing.
+                    if let Ok(found) = read
+                        && (found.is_some() || self.may_decide(copy) || self.queue.pending(key).is_some())
+                    {
                         self.meters.failover_reads.add();
                         return Ok(found);
                     }

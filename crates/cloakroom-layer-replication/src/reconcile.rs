@@ -1,5 +1,6 @@
 //! Comparing whole copies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom_core::{
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::backend::{Inner, ReplicatedSessionBackend};
 use crate::error::{Failure, NAME, is_refusal, unavailable};
+use crate::finish::Finish;
 use crate::order;
 use crate::regime::{Regime, is_control};
 use crate::status::CopyStatus;
@@ -134,12 +136,15 @@ impl<P: SessionBackend, S: SessionBackend> ReplicatedSessionBackend<P, S> {
         self.0.catch_up_by(copy, Some(Manner::Replace), &mut progress).await
     }
 
-    /// Makes a copy that is in sync decide from now on. For two poll intervals nobody can write.
+    /// Makes a copy that is in sync decide from now on. For two poll intervals nobody can write. Dropped half-way it is
+    /// finished in the background.
     ///
     /// # Errors
-    /// `Unavailable` when the copy is behind, or the queue cannot be emptied within the patience.
+    /// `Unavailable` when the copy is behind, or the queue cannot be emptied within the patience; `InvalidConfig` when there
+    /// is no such copy, or it forgets and another does not.
     pub async fn promote(&self, copy: usize) -> Result<()> {
-        self.0.hand_over(copy).await
+        let inner = Arc::clone(&self.0);
+        Finish::new(async move { inner.hand_over(copy).await }).await
     }
 }
 

@@ -8,7 +8,7 @@ use cloakroom_core::{
     ErrorKind, Record, Result, Scope, SessionBackend, SessionError, SessionId, SessionKey, Timestamp, Write,
 };
 use futures_util::future::join_all;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::backend::Inner;
 use crate::error::{NAME, is_refusal, unavailable};
@@ -83,12 +83,20 @@ pub(crate) struct Knowledge {
     known: Mutex<Option<Regime>>,
     /// [`UNKNOWN`], [`PRIMARY`] or [`OTHER`], for the path that must be short.
     brief: AtomicU8,
-    /// When the authority was last asked for it, and answered.
-    asked: Mutex<Option<Instant>>,
+    contact: Mutex<Contact>,
     /// When this process last heard that a copy is behind which was not.
     lost: Mutex<Option<Instant>>,
     /// When this process last heard that another copy decides.
     moved: Mutex<Option<Instant>>,
+}
+
+/// The word of the authority.
+#[derive(Debug, Clone, Copy, Default)]
+struct Contact {
+    /// When it was last asked and answered.
+    asked: Option<Instant>,
+    /// When it first did not answer since then.
+    missed: Option<Instant>,
 }
 
 const UNKNOWN: u8 = 0;
@@ -100,7 +108,7 @@ impl Knowledge {
         Self {
             known: Mutex::new(None),
             brief: AtomicU8::new(UNKNOWN),
-            asked: Mutex::new(None),
+            contact: Mutex::new(Contact { asked: None, missed: None }),
             lost: Mutex::new(None),
             moved: Mutex::new(None),
         }
@@ -115,14 +123,31 @@ impl Knowledge {
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn contact(&self) -> MutexGuard<'_, Contact> {
+        self.contact.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It answered what it was asked then.
     fn note_asked(&self, at: Instant) {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        *asked = (*asked).max(Some(at));
+        let mut contact = self.contact();
+        if contact.asked < Some(at) {
+            *contact = Contact { asked: Some(at), missed: None };
+        }
+    }
+
+    fn note_missed(&self) {
+        self.contact().missed.get_or_insert_with(Instant::now);
     }
 
     fn is_older_than(&self, age: Duration) -> bool {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.is_none_or(|at| at.elapsed() >= age)
+        self.contact().asked.is_none_or(|at| at.elapsed() >= age)
+    }
+
+    /// Whether it was heard so shortly before it fell silent that it cannot have told others of a loss since, over which
+    /// they acknowledged something.
+    fn was_heard_until(&self, gap: Duration) -> bool {
+        let Contact { asked, missed } = *self.contact();
+        asked.is_some_and(|asked| missed.unwrap_or_else(Instant::now) <= asked + gap)
     }
 
     fn known(&self) -> MutexGuard<'_, Option<Regime>> {
@@ -221,9 +246,14 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         Ok((regime, Some(record)))
     }
 
-    /// Asks all copies; the highest epoch and which copies answered.
-    async fn survey(&self) -> Result<(Regime, u64)> {
-        let answers = join_all((0..self.copies()).map(|copy| self.control(copy))).await;
+    /// Asks all copies; the highest epoch and which copies answered by then. One that hangs must not keep the word of the
+    /// others back.
+    async fn survey(&self, limit: Duration) -> Result<(Regime, u64)> {
+        let ask = |copy| async move {
+            let late = || unavailable("read roles", "the copy takes too long");
+            timeout(limit, self.control(copy)).await.unwrap_or_else(|_| Err(late()))
+        };
+        let answers = join_all((0..self.copies()).map(ask)).await;
         let (mut highest, mut reached) = (Regime::default(), 0);
         for (copy, answer) in answers.into_iter().enumerate() {
             match answer {
@@ -243,7 +273,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     /// The first look. A copy that does not answer may have been the last to decide, unless it is said to be behind.
     async fn learn(&self) -> Result<Regime> {
         let begun = Instant::now();
-        let (highest, reached) = self.survey().await?;
+        let (highest, reached) = self.survey(self.config.patience).await?;
         let authority_answers = reached & (1 << highest.authority) != 0;
         let missing = (0..self.copies()).filter(|copy| reached & (1 << copy) == 0);
         let harmless = |copy: usize| (highest.behind | highest.catching) & (1 << copy) != 0;
@@ -262,9 +292,12 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             self.learn().await?;
         }
         let begun = Instant::now();
-        let (highest, reached) = self.survey().await?;
+        // Done before the next look is due, so that all that poll have heard of a change two intervals after it.
+        let (highest, reached) = self.survey(self.config.poll / 4 * 3).await?;
         let now = self.adopt(highest);
-        if reached & (1 << now.authority) != 0 {
+        if reached & (1 << now.authority) == 0 {
+            self.knowledge.note_missed();
+        } else {
             self.knowledge.note_asked(begun);
         }
         Ok(reached)
@@ -424,16 +457,26 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
 
     async fn fail_over_once(&self, from: Regime) -> bool {
         for failed in 1..=self.config.attempts {
+            let begun = Instant::now();
             if let Ok((regime, _)) = self.control(from.authority).await {
+                self.knowledge.note_asked(begun);
                 return self.adopt(regime).authority != from.authority;
             }
+            self.knowledge.note_missed();
             tokio::time::sleep(self.config.pause(failed)).await;
+        }
+        if !self.knowledge.was_heard_until(self.config.poll * 2) {
+            tracing::warn!(
+                target: "cloakroom::replication",
+                "the authority is away, and which copy is behind was not heard shortly before; no copy takes its place"
+            );
+            return false;
         }
         let Some(current) = self.knowledge.current().filter(|now| now.authority == from.authority) else {
             return true;
         };
-        let candidates = (0..self.copies()).filter(|copy| current.status(*copy) == CopyStatus::InSync);
-        for copy in candidates {
+        let in_sync = |copy: &usize| current.status(*copy) == CopyStatus::InSync && self.may_decide(*copy);
+        for copy in (0..self.copies()).filter(in_sync) {
             // What this process acknowledged and still has in its queue goes first.
             self.drain_to(copy, self.config.patience).await;
             let now = self.now();
@@ -459,6 +502,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         if to >= self.copies() {
             let error = SessionError::new(ErrorKind::InvalidConfig, "promote").with_backend(NAME);
             return Err(error.with_message("there is no such copy"));
+        }
+        if !self.may_decide(to) {
+            let error = SessionError::new(ErrorKind::InvalidConfig, "promote").with_backend(NAME);
+            return Err(error.with_message("the copy forgets, and another does not"));
         }
         match current.status(to) {
             CopyStatus::Authority => return Ok(()),
@@ -486,6 +533,15 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     /// Ends a pause that nobody else ends.
     pub(crate) async fn end_move(&self, from: Regime) {
         drop(self.change(from, |next| next.moving = false).await);
+    }
+
+    /// Asks the others whether another copy decides by now; who does not answer has no say.
+    pub(crate) async fn ask_followers(&self, regime: &Regime) -> Result<()> {
+        let asked = self.followers(regime).map(|copy| timeout(self.config.poll, self.control(copy)));
+        for (there, _) in join_all(asked).await.into_iter().flatten().flatten() {
+            self.adopt(there);
+        }
+        self.unchanged(regime)
     }
 
     /// What a copy itself says of the roles.

@@ -1,5 +1,6 @@
 //! Making a copy agree with the authority.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cloakroom_core::{
@@ -66,10 +67,18 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             Change::Rotate(old, new, record, how) => {
                 replica.rotate(old, new, record.clone(), how.clone()).await.map(drop)
             }
-            Change::Touch(key, how) => match replica.touch(key, *how).await {
-                Ok(None) => return Box::pin(self.agree(regime, copy, key)).await,
-                touched => touched.map(drop),
-            },
+            Change::Touch(key, how) => {
+                replica.touch(key, *how).await.map_err(Failure::Copy)?;
+                // It does nothing to another version, as where a save is still on its way, and does not say so.
+                let there = replica.read(key).await.map_err(Failure::Copy)?;
+                let is_extended = |there: Record| {
+                    there.version == how.version && there.expires_at.is_none_or(|at| at >= how.expires_at)
+                };
+                if there.is_some_and(is_extended) {
+                    return Ok(());
+                }
+                return Box::pin(self.agree(regime, copy, key)).await;
+            }
             Change::Bury(key, tombstone, buried) => {
                 replica.write(key, tombstone.clone(), Write::update(*buried)).await.map(drop)
             }
@@ -159,7 +168,14 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             );
             let lacks = truth.is_some() && there.is_none();
             match step {
-                Step::Agreed => return self.unchanged(regime).map_err(Failure::Undecided),
+                Step::Agreed => {
+                    let state = |record: &Option<Record>| record.as_ref().map(|record| record.state);
+                    if truth.is_some() && state(&truth) != state(&there) {
+                        // Rotated here, ended there: only where one copy decides does the end hold for what came of it.
+                        self.confirm(regime, copy).await.map_err(Failure::Undecided)?;
+                    }
+                    return self.unchanged(regime).map_err(Failure::Undecided);
+                }
                 Step::Extend(touch) => {
                     replica.touch(key, touch).await.map_err(Failure::Copy)?;
                     return Ok(());
@@ -344,6 +360,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     pub(crate) fn suspect(&self, key: &SessionKey) {
         if self.queue.push(key, Work::Compare).is_err() {
             self.meters.dropped.add();
+            self.unnoted.store(true, Ordering::Release);
         }
     }
 

@@ -148,7 +148,8 @@ impl ReplicationConfig {
     /// How often the worker looks whether copies came back or another process changed who decides. For so long another
     /// process may still read from the former authority. The same in all processes; an hour at most.
     pub const fn with_poll_interval(mut self, interval: Duration) -> Self {
-        self.poll = shortest(interval, LONGEST);
+        let least = Duration::from_millis(10);
+        self.poll = shortest(if interval.as_nanos() < least.as_nanos() { least } else { interval }, LONGEST);
         self
     }
 

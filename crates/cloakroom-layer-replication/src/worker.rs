@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use cloakroom_core::SessionBackend;
+use cloakroom_core::{Result, SessionBackend};
 use futures_util::StreamExt;
 use futures_util::future::{Either, join3, select};
 use futures_util::stream::FuturesUnordered;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::backend::Inner;
 use crate::error::Failure;
 use crate::queue::{Item, Slot, Work};
+use crate::regime::Regime;
 use crate::status::CopyStatus;
 
 /// Sessions that are brought to the copies at the same time.
@@ -154,8 +155,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     /// Looks after the roles.
     async fn supervise(&self, answering: &AtomicU64) {
         let mut paused: Option<Instant> = None;
+        let mut due = Instant::now();
         loop {
-            tokio::time::sleep(self.config.poll).await;
+            due = Instant::now().max(due + self.config.poll);
+            tokio::time::sleep_until(due).await;
             let reached = self.poll().await.unwrap_or_default();
             answering.store(reached, Ordering::Relaxed);
             let Some(regime) = self.knowledge.current().filter(|_| reached != 0) else { continue };
@@ -187,10 +190,22 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 let behind = matches!(regime.status(*copy), CopyStatus::Behind | CopyStatus::CatchingUp);
                 behind && answers & (1 << copy) != 0 && answers & (1 << regime.authority) != 0
             };
-            let Some(copy) = (0..self.copies()).find(lost) else { continue };
+            let Some(copy) = (0..self.copies()).find(lost) else {
+                if self.unnoted.swap(false, Ordering::AcqRel) && self.compare_all(&regime).await.is_err() {
+                    self.unnoted.store(true, Ordering::Release);
+                }
+                continue;
+            };
             let caught_up = self.catch_up(copy).await.is_ok_and(|report| report.undecided == 0);
             failures = if caught_up { 0 } else { failures + 1 };
         }
+    }
+
+    async fn compare_all(&self, regime: &Regime) -> Result<()> {
+        for copy in self.followers(regime) {
+            self.catch_up(copy).await?;
+        }
+        Ok(())
     }
 
     async fn look_for_escaped(&self) {

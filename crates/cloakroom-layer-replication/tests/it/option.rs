@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use cloakroom_core::{ErrorKind, Filter, Removal, SessionBackend, SessionKey, Touch, Write};
+use cloakroom_core::{
+    ErrorKind, Filter, InMemorySessionBackend, Removal, Rotate, SessionBackend, SessionKey, Touch, Version,
+    Write,
+};
 use cloakroom_layer_replication::ReplicationStrategy::{
     AcknowledgedReplication, AsyncReplication, SyncReplication,
 };
-use cloakroom_layer_replication::{CopyStatus, QueueFull, SecondaryDown};
+use cloakroom_layer_replication::{CopyStatus, Failover, QueueFull, ReplicatedSessionBackend, SecondaryDown};
 use cloakroom_testkit::{Fault, Operation};
 use tokio::time::Instant;
 
@@ -195,7 +198,7 @@ async fn patience_is_how_long_copies_that_differ_are_waited_for() {
     let later = pair.next(&pair.next(&pair.next(&record, ""), ""), "later");
     pair.secondary.inner().inner().write(&key, later.clone(), Write::newer()).await.unwrap();
     let mut next = pair.next(&record, "next");
-    next.version = record.version.next(cloakroom_core::Timestamp::from_millis(0));
+    next.version = Version::from_u64(record.version.as_u64() + 1);
     assert!(next.version < later.version);
     let begin = Instant::now();
     let refused = pair.backend.write(&key, next.clone(), Write::update(record.version)).await.unwrap_err();
@@ -207,6 +210,83 @@ async fn patience_is_how_long_copies_that_differ_are_waited_for() {
     let (was, last) = (next.version, pair.next(&next, "last"));
     pair.backend.write(&key, last.clone(), Write::update(was)).await.unwrap();
     assert_eq!(held(&pair.secondary, &key).await, Some(last));
+}
+
+/// What one of them alone knew would be gone with it, and what it had ended would not be.
+#[tokio::test(start_paused = true)]
+async fn copy_that_forgets_does_not_decide_beside_one_that_keeps() {
+    let pair = Pair::new(SyncReplication, quick());
+    let memory = InMemorySessionBackend::with_clock(pair.clock.clock());
+    let first = ReplicatedSessionBackend::new(memory.clone(), pair.secondary.clone(), SyncReplication);
+    let key = SessionKey::generate().unwrap();
+    let refused = first.write(&key, pair.record("{}"), Write::create()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidConfig);
+
+    let config = quick().with_failover(Failover::Promote);
+    let backend = ReplicatedSessionBackend::with_config(
+        pair.primary.clone(),
+        vec![memory.clone()],
+        SyncReplication,
+        config,
+    );
+    let worker = backend.worker().start();
+    let record = pair.record("{}");
+    backend.write(&key, record.clone(), Write::create()).await.unwrap();
+    assert_eq!(backend.promote(1).await.unwrap_err().kind(), ErrorKind::InvalidConfig);
+    pause(Duration::from_millis(150)).await;
+    pair.primary.disconnect();
+    let other = SessionKey::generate().unwrap();
+    assert!(backend.write(&other, pair.record("{}"), Write::create()).await.is_err());
+    pause(Duration::from_secs(2)).await;
+    assert_eq!(backend.status().promotions, 0);
+    assert_eq!(backend.read(&key).await.unwrap(), Some(record), "it may be read");
+    memory.remove_all(&Filter::everywhere(), Removal::Expired).await.unwrap();
+    assert!(backend.read(&key).await.is_err(), "that it has nothing proves nothing");
+    drop(worker);
+}
+
+/// The copy has not heard of it; by its word the session would live at two keys.
+#[tokio::test(start_paused = true)]
+async fn key_that_was_rotated_away_is_not_recovered_from_a_copy() {
+    let pair = Pair::new(SyncReplication, quick().with_read_on_miss(true));
+    let (old, record) = pair.create("{}").await;
+    let new = SessionKey::generate().unwrap();
+    let gate = pair.secondary.hold_before(Operation::Rotate);
+    let (backend, next) = (pair.backend.clone(), pair.next(&record, "next"));
+    let (from, to) = (old.clone(), new.clone());
+    let task =
+        tokio::spawn(
+            async move { backend.rotate(&from, &to, next, Rotate::new(record.version)).await.map(drop) },
+        );
+    gate.arrived().await;
+    assert!(pair.backend.read(&old).await.unwrap().is_none_or(|record| !record.is_live()));
+    gate.open();
+    task.await.unwrap().unwrap();
+    assert!(pair.backend.remove(&new, Removal::Flushed).await.unwrap());
+    for key in [&old, &new] {
+        assert!(!lives(&pair.primary, key).await && !lives(&pair.secondary, key).await);
+    }
+}
+
+/// There is no room to note that it must be looked at, so all is looked at.
+#[tokio::test(start_paused = true)]
+async fn save_that_is_dropped_while_it_waits_for_room_reaches_the_copy() {
+    let pair = Pair::new(AsyncReplication, quick().with_queue_capacity(1));
+    let (key, record) = pair.create("{}").await;
+    let worker = pair.backend.worker().start();
+    pause(Duration::from_millis(50)).await;
+    drop(worker);
+    pair.create("takes the only place").await;
+    let next = pair.next(&record, "next");
+    let (backend, of, how) = (pair.backend.clone(), key.clone(), Write::update(record.version));
+    let cut_off =
+        tokio::time::timeout(Duration::from_millis(100), backend.write(&of, next.clone(), how)).await;
+    assert!(cut_off.is_err());
+    assert_eq!(held(&pair.primary, &key).await, Some(next.clone()));
+    let worker = pair.backend.worker().start();
+    pause(Duration::from_secs(2)).await;
+    assert_eq!(held(&pair.secondary, &key).await, Some(next));
+    drop(worker);
 }
 
 #[tokio::test]
@@ -228,7 +308,7 @@ async fn healthy_pair_makes_the_calls_that_are_documented() {
         assert_eq!((calls(&pair.primary), calls(&pair.secondary)), ((0, 1, 0, 0), (0, 1, 0, 0)));
         let touch = Touch::new(next.version, pair.clock.now() + Duration::from_secs(9_000));
         pair.backend.touch(&key, touch).await.unwrap();
-        assert_eq!((calls(&pair.primary), calls(&pair.secondary)), ((0, 0, 1, 0), (0, 0, 1, 0)));
+        assert_eq!((calls(&pair.primary), calls(&pair.secondary)), ((0, 0, 1, 0), (1, 0, 1, 0)));
         assert_eq!(held(&pair.primary, &key).await, held(&pair.secondary, &key).await);
         pair.backend.remove(&key, Removal::Flushed).await.unwrap();
         assert_eq!((calls(&pair.primary), calls(&pair.secondary)), ((1, 1, 0, 0), (0, 1, 0, 0)));

@@ -2,11 +2,70 @@
 
 use std::time::Duration;
 
-use cloakroom_core::{InMemorySessionBackend, ManualClock, Record, SessionBackend, SessionKey, Write};
+use cloakroom_core::{
+    Capability, Clock, Cursor, Filter, InMemorySessionBackend, ManualClock, Page, Record, Removal, Result,
+    Rotate, SessionBackend, SessionKey, Touch, Write,
+};
 use cloakroom_layer_replication::{ReplicatedSessionBackend, ReplicationConfig, ReplicationStrategy};
 use cloakroom_testkit::{Faulty, Spy};
 
-pub(crate) type Copy = Faulty<Spy<InMemorySessionBackend>>;
+pub(crate) type Copy = Faulty<Spy<Kept>>;
+
+/// A store in memory that outlives its processes.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept(InMemorySessionBackend);
+
+impl SessionBackend for Kept {
+    fn capability(&self) -> Capability {
+        self.0.capability().with_durable(true)
+    }
+
+    fn clock(&self) -> &Clock {
+        self.0.clock()
+    }
+
+    async fn read(&self, key: &SessionKey) -> Result<Option<Record>> {
+        self.0.read(key).await
+    }
+
+    async fn write(&self, key: &SessionKey, record: Record, how: Write) -> Result<SessionKey> {
+        self.0.write(key, record, how).await
+    }
+
+    async fn rotate(
+        &self,
+        old: &SessionKey,
+        new: &SessionKey,
+        record: Record,
+        how: Rotate,
+    ) -> Result<SessionKey> {
+        self.0.rotate(old, new, record, how).await
+    }
+
+    async fn touch(&self, key: &SessionKey, how: Touch) -> Result<Option<SessionKey>> {
+        self.0.touch(key, how).await
+    }
+
+    async fn remove(&self, key: &SessionKey, reason: Removal) -> Result<bool> {
+        self.0.remove(key, reason).await
+    }
+
+    async fn scan(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page> {
+        self.0.scan(filter, after, limit).await
+    }
+
+    async fn count(&self, filter: &Filter) -> Result<u64> {
+        self.0.count(filter).await
+    }
+
+    async fn remove_all(&self, filter: &Filter, reason: Removal) -> Result<u64> {
+        self.0.remove_all(filter, reason).await
+    }
+
+    async fn sweep(&self, limit: usize) -> Result<u64> {
+        self.0.sweep(limit).await
+    }
+}
 
 pub(crate) struct Pair {
     pub(crate) clock: ManualClock,
@@ -28,7 +87,7 @@ pub(crate) fn quick() -> ReplicationConfig {
 impl Pair {
     pub(crate) fn new(strategy: ReplicationStrategy, config: ReplicationConfig) -> Self {
         let clock = ManualClock::new();
-        let copy = || Faulty::new(Spy::new(InMemorySessionBackend::with_clock(clock.clock())));
+        let copy = || Faulty::new(Spy::new(Kept(InMemorySessionBackend::with_clock(clock.clock()))));
         let (primary, secondary) = (copy(), copy());
         let copies = (primary.clone(), vec![secondary.clone()]);
         let backend = ReplicatedSessionBackend::with_config(copies.0, copies.1, strategy, config.clone());
@@ -37,7 +96,12 @@ impl Pair {
 
     /// Another process over the same copies.
     pub(crate) fn other(&self) -> ReplicatedSessionBackend<Copy> {
-        let copies = (self.primary.clone(), vec![self.secondary.clone()]);
+        self.other_over(&self.primary, &self.secondary)
+    }
+
+    /// Another process that reaches the same stores by ways of its own.
+    pub(crate) fn other_over(&self, primary: &Copy, secondary: &Copy) -> ReplicatedSessionBackend<Copy> {
+        let copies = (primary.clone(), vec![secondary.clone()]);
         ReplicatedSessionBackend::with_config(copies.0, copies.1, self.strategy, self.config.clone())
     }
 
@@ -58,6 +122,11 @@ impl Pair {
             .with_version(before.version.next(self.clock.now()))
             .with_created_at(before.created_at)
     }
+}
+
+/// Another way to the same store, with faults of its own.
+pub(crate) fn way_to(copy: &Copy) -> Copy {
+    Faulty::new(Spy::new(copy.inner().inner().clone()))
 }
 
 /// What a copy holds, past its faults.

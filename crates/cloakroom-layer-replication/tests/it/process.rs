@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use cloakroom_core::{ErrorKind, Filter, Owner, Record, Removal, SessionBackend, SessionKey, Write};
+use cloakroom_core::{
+    ErrorKind, Filter, Owner, Record, Removal, Rotate, SessionBackend, SessionKey, Touch, Write,
+};
 use cloakroom_layer_replication::ReplicationStrategy::{
     AcknowledgedReplication, AsyncReplication, SyncReplication,
 };
 use cloakroom_layer_replication::{CopyStatus, Failover};
 use cloakroom_testkit::{Fault, Operation};
 
-use crate::pair::{Pair, held, lives, pause, quick};
+use crate::pair::{Pair, held, lives, pause, quick, way_to};
 
 /// The authority took longer than the whole catching up; the copy is in sync by then and must have it too.
 #[tokio::test(start_paused = true)]
@@ -148,4 +150,140 @@ async fn copy_that_another_process_left_behind_is_not_promoted_nor_read() {
             drop(workers);
         }
     }
+}
+
+/// It has not heard what the primary said before it went, so it does not choose.
+#[tokio::test(start_paused = true)]
+async fn process_without_a_worker_promotes_nobody() {
+    let pair = Pair::new(SyncReplication, quick().with_failover(Failover::Promote));
+    let (key, before) = pair.create("before").await;
+    let (primary, secondary) = (way_to(&pair.primary), way_to(&pair.secondary));
+    let other = pair.other_over(&primary, &secondary);
+    other.read(&key).await.unwrap();
+    secondary.disconnect();
+    let next = pair.next(&before, "next");
+    other.write(&key, next.clone(), Write::update(before.version)).await.unwrap();
+    secondary.reconnect();
+    pair.primary.disconnect();
+    primary.disconnect();
+    for _ in 0..3 {
+        let refused = pair.backend.write(&key, pair.record("late"), Write::create()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unavailable);
+        pause(Duration::from_secs(1)).await;
+    }
+    assert_eq!(pair.backend.status().promotions, 0);
+    pair.primary.reconnect();
+    assert_eq!(pair.backend.read(&key).await.unwrap(), Some(next));
+}
+
+/// A store that hangs must not keep a process from hearing what the others say.
+#[tokio::test(start_paused = true)]
+async fn process_whose_secondary_hangs_hears_that_it_was_left_behind() {
+    let pair = Pair::new(SyncReplication, quick().with_failover(Failover::Promote));
+    let (key, before) = pair.create("before").await;
+    let secondary = way_to(&pair.secondary);
+    let other = pair.other_over(&pair.primary, &secondary);
+    other.read(&key).await.unwrap();
+    let workers = [pair.backend.worker().start(), other.worker().start()];
+    pause(Duration::from_millis(50)).await;
+    // Every look of the first process at it hangs from now on.
+    let gates: Vec<_> = (0..200).map(|_| pair.secondary.hold_before(Operation::Read)).collect();
+    pause(Duration::from_millis(200)).await;
+    secondary.disconnect();
+    let next = pair.next(&before, "next");
+    other.write(&key, next.clone(), Write::update(before.version)).await.unwrap();
+    pair.primary.disconnect();
+    secondary.reconnect();
+    drop(gates);
+    pause(Duration::from_secs(2)).await;
+    for backend in [&pair.backend, &other] {
+        assert_eq!(backend.status().copies, [CopyStatus::Authority, CopyStatus::Behind]);
+        assert!(backend.read(&key).await.is_err(), "an old copy was read");
+    }
+    drop(workers);
+}
+
+/// The tombstone on the copy that decided before ends nothing of what the session became.
+#[tokio::test(start_paused = true)]
+async fn removal_at_a_key_that_was_rotated_elsewhere_is_not_reported() {
+    for strategy in [SyncReplication, AcknowledgedReplication] {
+        let pair = Pair::new(strategy, quick().with_failover(Failover::Promote));
+        let (old, before) = pair.create("before").await;
+        let (primary, secondary) = (way_to(&pair.primary), way_to(&pair.secondary));
+        let other = pair.other_over(&primary, &secondary);
+        other.read(&old).await.unwrap();
+        let worker = other.worker().start();
+        pause(Duration::from_millis(150)).await;
+        drop(worker);
+        primary.disconnect();
+        drop(other.write(&SessionKey::generate().unwrap(), pair.record("meets it"), Write::create()).await);
+        assert_eq!(other.status().copies, [CopyStatus::Behind, CopyStatus::Authority]);
+        let new = SessionKey::generate().unwrap();
+        let trail = Record::moved(new.id(), pair.clock.now(), pair.clock.now() + Duration::from_secs(60));
+        let how = Rotate::new(before.version).with_trail(trail);
+        other.rotate(&old, &new, pair.next(&before, "next"), how).await.unwrap();
+        // This one has heard nothing and still asks the primary.
+        let removed = pair.backend.remove(&old, Removal::Flushed).await;
+        assert_eq!(removed.unwrap_err().kind(), ErrorKind::Unavailable, "{strategy:?}");
+        assert!(lives(&pair.secondary, &new).await);
+        assert!(pair.backend.remove(&new, Removal::Flushed).await.unwrap());
+        assert!(!lives(&pair.secondary, &new).await);
+    }
+}
+
+/// Created where the other process decides; that the primary lacks it does not mean that it is gone.
+#[tokio::test(start_paused = true)]
+async fn removal_of_what_was_created_elsewhere_is_not_taken_for_done() {
+    let pair = Pair::new(SyncReplication, quick().with_failover(Failover::Promote));
+    pair.create("{}").await;
+    let primary = way_to(&pair.primary);
+    let other = pair.other_over(&primary, &pair.secondary);
+    let worker = other.worker().start();
+    pause(Duration::from_millis(150)).await;
+    primary.disconnect();
+    let key = SessionKey::generate().unwrap();
+    drop(other.write(&key, pair.record("meets it"), Write::create()).await);
+    other.write(&key, pair.record("{}"), Write::overwrite()).await.unwrap();
+    let removed = pair.backend.remove(&key, Removal::Flushed).await;
+    assert_eq!(removed.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(pair.backend.remove(&key, Removal::Flushed).await.unwrap());
+    assert!(!lives(&pair.secondary, &key).await);
+    drop(worker);
+}
+
+/// The save has reached the primary and is on its way to the secondary, where the touch finds another version.
+#[tokio::test(start_paused = true)]
+async fn touch_beside_a_save_extends_the_session_on_all_copies() {
+    for strategy in [SyncReplication, AcknowledgedReplication] {
+        let pair = Pair::new(strategy, quick());
+        let (key, before) = pair.create("before").await;
+        let next = pair.next(&before, "next");
+        let gate = pair.secondary.hold_before(Operation::Write);
+        let (backend, of, record) = (pair.backend.clone(), key.clone(), next.clone());
+        let how = Write::update(before.version);
+        let task = tokio::spawn(async move { backend.write(&of, record, how).await.map(drop) });
+        gate.arrived().await;
+        let end = pair.clock.now() + Duration::from_secs(9_000);
+        assert!(pair.backend.touch(&key, Touch::new(next.version, end)).await.unwrap().is_some());
+        gate.open();
+        task.await.unwrap().unwrap();
+        for copy in [&pair.primary, &pair.secondary] {
+            assert_eq!(
+                held(copy, &key).await.and_then(|record| record.expires_at),
+                Some(end),
+                "{strategy:?}"
+            );
+        }
+    }
+}
+
+/// Nobody can write during the pause, so somebody must end it.
+#[tokio::test(start_paused = true)]
+async fn promotion_that_is_dropped_half_way_is_finished() {
+    let pair = Pair::new(SyncReplication, quick());
+    pair.create("{}").await;
+    assert!(tokio::time::timeout(Duration::from_millis(50), pair.backend.promote(1)).await.is_err());
+    pause(Duration::from_secs(1)).await;
+    assert_eq!(pair.backend.status().copies, [CopyStatus::InSync, CopyStatus::Authority]);
+    pair.create("{}").await;
 }
