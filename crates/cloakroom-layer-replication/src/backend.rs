@@ -8,8 +8,6 @@ use cloakroom_core::{
     ScopeFilter, SessionBackend, SessionError, SessionKey, Timestamp, Touch, Version, Write,
 };
 
-use tokio::time::Instant;
-
 use crate::error::NAME;
 use crate::finish::{Finish, Left};
 use crate::queue::{Queue, Slot};
@@ -43,8 +41,6 @@ pub(crate) struct Inner<P, S> {
     gates: [tokio::sync::Mutex<LastRepair>; GATES],
     /// Something could not be noted for a comparison of its own: all must be compared.
     pub(crate) unnoted: AtomicBool,
-    /// Sessions of which it cannot be told whether something still arrives, and when to compare them; or all.
-    pub(crate) late: Mutex<Vec<(Instant, Option<SessionKey>)>>,
     /// What to look for on the copies, when nothing is under way there any more.
     pub(crate) again: Mutex<Vec<(Timestamp, Filter)>>,
 }
@@ -97,7 +93,6 @@ impl<P: SessionBackend, S: SessionBackend> ReplicatedSessionBackend<P, S> {
             meters: Meters::default(),
             gates: [const { tokio::sync::Mutex::const_new(None) }; GATES],
             unnoted: AtomicBool::new(false),
-            late: Mutex::default(),
             again: Mutex::default(),
             config,
         };

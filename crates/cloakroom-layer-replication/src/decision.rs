@@ -37,7 +37,6 @@ impl<P: SessionBackend, S: SessionBackend> Drop for Begun<'_, P, S> {
     fn drop(&mut self) {
         if let Some(key) = self.1.take() {
             self.0.suspect(key);
-            self.0.suspect_late(key);
         }
     }
 }
@@ -110,12 +109,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 match there {
                     Err(there) if had_no_effect(&there) => {}
                     // Nobody else can tell that it is dead.
-                    _ if had_no_effect(&error) => {
-                        self.discard(&regime, copy, key, &record).await;
-                        if there.is_err() {
-                            self.suspect_late(key);
-                        }
-                    }
+                    _ if had_no_effect(&error) => self.discard(&regime, copy, key, &record).await,
                     _ => self.suspect(key),
                 }
             }

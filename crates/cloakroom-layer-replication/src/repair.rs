@@ -1,6 +1,5 @@
 //! Making a copy agree with the authority.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -24,9 +23,6 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(5
 const GRACE: Duration = Duration::from_millis(500);
 /// Longest trail that is followed.
 const MOST_HOPS: u32 = 64;
-
-/// Sessions that are noted for later, before all are.
-const MOST_LATE: usize = 1000;
 
 /// What it means that a copy lacks a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -365,32 +361,6 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         if self.queue.push(key, Work::Compare).is_err() {
             self.meters.dropped.add();
             self.unnoted.store(true, Ordering::Release);
-        }
-    }
-
-    /// The same when what was given up has arrived or never will.
-    pub(crate) fn suspect_late(&self, key: &SessionKey) {
-        let due = Instant::now() + self.config.poll * 2 + self.config.patience;
-        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        if late.len() >= MOST_LATE {
-            late.clear();
-            late.push((due, None));
-        } else if !late.iter().any(|(_, all)| all.is_none()) {
-            late.push((due, Some(key.clone())));
-        } else {
-            late.iter_mut().for_each(|(at, _)| *at = due);
-        }
-    }
-
-    pub(crate) fn look_at_late(&self) {
-        let now = Instant::now();
-        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        let (due, later) = late.drain(..).partition(|(at, _)| *at <= now);
-        *late = later;
-        drop(late);
-        let due: Vec<(Instant, Option<SessionKey>)> = due;
-        for (_, key) in due {
-            key.map_or_else(|| self.unnoted.store(true, Ordering::Release), |key| self.suspect(&key));
         }
     }
 

@@ -183,7 +183,6 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         loop {
             let pause = self.config.poll.saturating_mul(1 << failures.min(10_u32));
             tokio::time::sleep(pause.min(LONGEST_PAUSE.max(self.config.poll))).await;
-            self.look_at_late();
             self.look_for_escaped().await;
             let answers = answering.load(Ordering::Relaxed);
             let Some(regime) = self.knowledge.current() else { continue };
