@@ -1,5 +1,4 @@
 use std::fmt;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use cloakroom_core::{
     ScopeFilter, SessionBackend, SessionError, SessionKey, Timestamp, Touch, Version, Write,
 };
 
+use crate::doubt::Doubts;
 use crate::error::NAME;
 use crate::finish::{Finish, Left};
 use crate::queue::{Queue, Slot};
@@ -39,8 +39,7 @@ pub(crate) struct Inner<P, S> {
     pub(crate) meters: Meters,
     /// Repairs of one session take turns, on one of several, by the id.
     gates: [tokio::sync::Mutex<LastRepair>; GATES],
-    /// Something could not be noted for a comparison of its own: all must be compared.
-    pub(crate) unnoted: AtomicBool,
+    pub(crate) doubts: Doubts,
     /// What to look for on the copies, when nothing is under way there any more.
     pub(crate) again: Mutex<Vec<(Timestamp, Filter)>>,
 }
@@ -92,7 +91,7 @@ impl<P: SessionBackend, S: SessionBackend> ReplicatedSessionBackend<P, S> {
             queue: Queue::new(config.queue_capacity),
             meters: Meters::default(),
             gates: [const { tokio::sync::Mutex::const_new(None) }; GATES],
-            unnoted: AtomicBool::new(false),
+            doubts: Doubts::default(),
             again: Mutex::default(),
             config,
         };

@@ -3,6 +3,7 @@
 
 mod backend;
 mod decision;
+mod doubt;
 mod error;
 mod finish;
 mod layer;

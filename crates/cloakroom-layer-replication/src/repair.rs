@@ -1,6 +1,5 @@
 //! Making a copy agree with the authority.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cloakroom_core::{
@@ -356,12 +355,14 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         self.bring(regime, copy, &change).await
     }
 
-    /// For the worker to look at, when it can.
+    /// For the worker to look at: when it can, and once more when a call that was given up has arrived or never will.
     pub(crate) fn suspect(&self, key: &SessionKey) {
+        let due = Instant::now() + self.config.poll * 2 + self.config.patience;
         if self.queue.push(key, Work::Compare).is_err() {
             self.meters.dropped.add();
-            self.unnoted.store(true, Ordering::Release);
+            self.doubts.note_all(due);
         }
+        self.doubts.note(Slot::of(key), due);
     }
 
     pub(crate) fn tombstone(&self, of: &Record) -> Record {

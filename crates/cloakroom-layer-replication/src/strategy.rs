@@ -39,7 +39,8 @@ pub enum Failover {
     /// Writes are `Unavailable`; reads go to the copies that are not behind.
     #[default]
     Refuse,
-    /// After the [retries](ReplicationConfig::with_retries) the next copy that is not behind decides from then on.
+    /// After the [retries](ReplicationConfig::with_retries) the next copy that is not behind decides from then on. Only a
+    /// process that runs the worker does it, as others do not hear in time who is behind.
     Promote,
 }
 
@@ -119,8 +120,8 @@ impl ReplicationConfig {
         self
     }
 
-    /// Asks the secondaries for what the primary does not have, one call each, and stores it there: for a primary that
-    /// forgets, such as memory. What has a marker is never brought back.
+    /// Asks the secondaries for what the primary does not have, one call each, and stores it there: for copies that forget, or
+    /// a primary that lost records. What has a marker is never brought back, so rotations leave one even without a trail.
     pub const fn with_read_on_miss(mut self, yes: bool) -> Self {
         self.read_on_miss = yes;
         self
@@ -145,8 +146,9 @@ impl ReplicationConfig {
         self
     }
 
-    /// How often the worker looks whether copies came back or another process changed who decides. For so long another
-    /// process may still read from the former authority. The same in all processes; an hour at most.
+    /// How often the worker looks whether copies came back or another process changed who decides; an answer that takes
+    /// longer than three quarters of it does not count. For twice as long another process may still read from the former
+    /// authority. The same in all processes; from 10 ms to an hour.
     pub const fn with_poll_interval(mut self, interval: Duration) -> Self {
         let least = Duration::from_millis(10);
         self.poll = shortest(if interval.as_nanos() < least.as_nanos() { least } else { interval }, LONGEST);

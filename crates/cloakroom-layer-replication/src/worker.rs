@@ -184,6 +184,11 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             let pause = self.config.poll.saturating_mul(1 << failures.min(10_u32));
             tokio::time::sleep(pause.min(LONGEST_PAUSE.max(self.config.poll))).await;
             self.look_for_escaped().await;
+            while let Some(slot) = self.doubts.next() {
+                if self.queue.push(&slot.address(), Work::Compare).is_err() {
+                    self.doubts.note_all(Instant::now());
+                }
+            }
             let answers = answering.load(Ordering::Relaxed);
             let Some(regime) = self.knowledge.current() else { continue };
             let lost = |copy: &usize| {
@@ -191,8 +196,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 behind && answers & (1 << copy) != 0 && answers & (1 << regime.authority) != 0
             };
             let Some(copy) = (0..self.copies()).find(lost) else {
-                if self.unnoted.swap(false, Ordering::AcqRel) && self.compare_all(&regime).await.is_err() {
-                    self.unnoted.store(true, Ordering::Release);
+                if self.doubts.take_all() && self.compare_all(&regime).await.is_err() {
+                    self.doubts.note_all(Instant::now() + self.config.poll);
                 }
                 continue;
             };

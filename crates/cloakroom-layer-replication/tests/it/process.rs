@@ -287,3 +287,24 @@ async fn promotion_that_is_dropped_half_way_is_finished() {
     assert_eq!(pair.backend.status().copies, [CopyStatus::InSync, CopyStatus::Authority]);
     pair.create("{}").await;
 }
+
+/// The caller was told that the outcome is unknown, and both copies were found equal before it came.
+#[tokio::test(start_paused = true)]
+async fn write_that_the_primary_makes_after_it_was_given_up_reaches_the_copy() {
+    for strategy in [SyncReplication, AcknowledgedReplication, AsyncReplication] {
+        let pair = Pair::new(strategy, quick());
+        let worker = pair.backend.worker().start();
+        let (key, before) = pair.create("before").await;
+        let how = Write::update(before.version);
+        let next = pair.next(&before, "next");
+        for copy in [&pair.primary, &pair.secondary] {
+            copy.inject(Fault::before(Operation::Write, ErrorKind::Unavailable));
+        }
+        pair.backend.write(&key, next.clone(), how).await.unwrap_err();
+        pause(Duration::from_millis(300)).await;
+        pair.primary.inner().inner().write(&key, next.clone(), how).await.unwrap();
+        pause(Duration::from_secs(2)).await;
+        assert_eq!(held(&pair.secondary, &key).await, Some(next), "{strategy:?}");
+        drop(worker);
+    }
+}

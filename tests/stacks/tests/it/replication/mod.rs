@@ -44,8 +44,8 @@ async fn sqlite_and_file(clock: Clock, strategy: ReplicationStrategy) -> SharedB
     stack(place::sqlite(clock.clone()).await, place::file(clock).await, strategy)
 }
 
-async fn memory_and_sqlite(clock: Clock, strategy: ReplicationStrategy) -> SharedBackend {
-    stack(InMemorySessionBackend::with_clock(clock.clone()), place::sqlite(clock).await, strategy)
+async fn sqlite_and_memory(clock: Clock, strategy: ReplicationStrategy) -> SharedBackend {
+    stack(place::sqlite(clock.clone()).await, InMemorySessionBackend::with_clock(clock), strategy)
 }
 
 cloakroom_testkit::conformance!(two_postgres_async, optional | clock | two_postgres(clock, AsyncReplication));
@@ -75,9 +75,9 @@ cloakroom_testkit::conformance!(sqlite_and_file_acknowledged, |clock| sqlite_and
     AcknowledgedReplication
 ));
 
-cloakroom_testkit::conformance!(memory_and_sqlite_async, |clock| memory_and_sqlite(clock, AsyncReplication));
-cloakroom_testkit::conformance!(memory_and_sqlite_sync, |clock| memory_and_sqlite(clock, SyncReplication));
-cloakroom_testkit::conformance!(memory_and_sqlite_acknowledged, |clock| memory_and_sqlite(
+cloakroom_testkit::conformance!(sqlite_and_memory_async, |clock| sqlite_and_memory(clock, AsyncReplication));
+cloakroom_testkit::conformance!(sqlite_and_memory_sync, |clock| sqlite_and_memory(clock, SyncReplication));
+cloakroom_testkit::conformance!(sqlite_and_memory_acknowledged, |clock| sqlite_and_memory(
     clock,
     AcknowledgedReplication
 ));
