@@ -441,6 +441,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         match self.replica(regime.authority).read(key).await {
             Ok(None) if self.config.read_on_miss => self.recover(&regime, key).await,
             Err(error) if error.kind() == ErrorKind::Unavailable => {
+                // Who did not listen does not know which copy is behind.
+                if !self.knowledge.was_heard_until(self.config.poll * 2) {
+                    return Err(error);
+                }
                 for copy in (0..self.copies()).filter(|copy| regime.status(*copy) == CopyStatus::InSync) {
                     // What is still on its way there is newer.
                     let read = match self.queue.pending(key) {

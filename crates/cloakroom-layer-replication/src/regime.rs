@@ -143,9 +143,13 @@ impl Knowledge {
         self.contact().asked.is_none_or(|at| at.elapsed() >= age)
     }
 
+    fn was_asked_since(&self, at: Instant) -> bool {
+        self.contact().asked.is_some_and(|asked| asked >= at)
+    }
+
     /// Whether it was heard so shortly before it fell silent that it cannot have told others of a loss since, over which
     /// they acknowledged something.
-    fn was_heard_until(&self, gap: Duration) -> bool {
+    pub(crate) fn was_heard_until(&self, gap: Duration) -> bool {
         let Contact { asked, missed } = *self.contact();
         asked.is_some_and(|asked| missed.unwrap_or_else(Instant::now) <= asked + gap)
     }
@@ -323,16 +327,19 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         Ok(self.knowledge.current().unwrap_or(*regime))
     }
 
-    /// Waits until every process that polls has heard of the copies that are behind, and asks the authority once more: had it
-    /// gone before that, another process could let a copy decide that does not have what is acknowledged now.
+    /// Waits until every process that polls has heard of the copies that are behind, and has the authority's word from then
+    /// on: had it gone before that, another process could let a copy decide that does not have what is acknowledged now.
     pub(crate) async fn ripen(&self, regime: &Regime) -> Result<()> {
-        let Some(due) = self.knowledge.lost().map(|at| at + self.config.poll * 2) else { return Ok(()) };
-        if Instant::now() < due {
+        if let Some(due) = self.knowledge.lost().map(|at| at + self.config.poll * 2)
+            && !self.knowledge.was_asked_since(due)
+        {
             tokio::time::sleep_until(due).await;
+            let begun = Instant::now();
             self.adopt(self.control(regime.authority).await?.0);
-            self.unchanged(regime)?;
+            self.knowledge.note_asked(begun);
         }
-        Ok(())
+        // While it was brought to the others, another copy may have taken over.
+        self.unchanged(regime)
     }
 
     pub(crate) fn unchanged(&self, regime: &Regime) -> Result<()> {
