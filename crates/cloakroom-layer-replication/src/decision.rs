@@ -282,7 +282,9 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let alone = !(everything && self.own_word(regime.authority).await?.epoch > 0);
         if alone && !left.is_left() {
             // What a scan cannot see, because it moves.
-            let escaped = authority.remove_all(filter, reason).await?;
+            // It may be done after it was given up.
+            let escaped =
+                authority.remove_all(filter, reason).await.inspect_err(|_| self.look_again(filter))?;
             if escaped > 0 {
                 self.look_again(filter);
             }
