@@ -158,9 +158,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             // Or a copy that has not heard of it yet would be believed.
             how.trail = Some(self.tombstone(&record.clone().with_version(how.expected)));
         }
-        let begun = Begun(self, Some(old));
+        let (begun, successor) = (Begun(self, Some(old)), Begun(self, Some(new)));
         let answer = self.replica(regime.authority).rotate(old, new, record.clone(), how.clone()).await;
         begun.settle(&answer);
+        successor.settle(&answer);
         self.decided(regime, answer).await?;
         how.limits = Limits::none();
         self.spread(regime, Change::Rotate(old.clone(), new.clone(), record, how)).await
@@ -300,12 +301,20 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
 
     /// Brings a decision to the other copies, or puts it into the queue.
     async fn spread(&self, regime: Regime, change: Change) -> Result<()> {
+        let spread = Box::pin(self.spread_to(regime, &change)).await;
+        if let (Err(_), Change::Rotate(_, new, ..)) = (&spread, &change) {
+            self.suspect(new);
+        }
+        spread
+    }
+
+    async fn spread_to(&self, regime: Regime, change: &Change) -> Result<()> {
         let regime = self.roles_after(&regime, change.key()).await?;
         if self.strategy == AsyncReplication {
-            return self.enqueue(regime, change).await;
+            return self.enqueue(regime, change.clone()).await;
         }
         let brought = join_all(self.followers(&regime).map(|copy| {
-            let (regime, change) = (&regime, &change);
+            let regime = &regime;
             async move { self.counted(regime, copy, self.bring(regime, copy, change).await).await }
         }));
         let brought = brought.await;

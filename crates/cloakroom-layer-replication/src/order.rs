@@ -53,6 +53,8 @@ pub(crate) fn supersedes(new: &Record, old: &Record) -> bool {
 pub(crate) enum Step {
     Agreed,
     Extend(Touch),
+    /// The copy was extended, and the authority was not: a former one decided it.
+    Return(Touch),
     Place(Record, Write),
     /// A write may be under way.
     Wait,
@@ -80,6 +82,10 @@ pub(crate) fn step(
                 Some(end) if truth.is_live() && there.expires_at.is_some_and(|at| at < end) => {
                     Step::Extend(Touch::new(truth.version, end))
                 }
+                Some(end) if truth.is_live() => match there.expires_at.filter(|at| *at > end) {
+                    Some(later) => Step::Return(Touch::new(truth.version, later)),
+                    None => Step::Agreed,
+                },
                 _ => Step::Agreed,
             }
         }

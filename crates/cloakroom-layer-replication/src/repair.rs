@@ -175,6 +175,11 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     }
                     return self.unchanged(regime).map_err(Failure::Undecided);
                 }
+                Step::Return(touch) => {
+                    self.confirm(regime, copy).await.map_err(Failure::Undecided)?;
+                    authority.touch(key, touch).await.map_err(Failure::Undecided)?;
+                    return self.unchanged(regime).map_err(Failure::Undecided);
+                }
                 Step::Extend(touch) => {
                     replica.touch(key, touch).await.map_err(Failure::Copy)?;
                     return Ok(());
@@ -285,6 +290,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         if truth.version == dead.version && truth.state == dead.state {
             return;
         }
+        // What the former authority refused is no less true where another one decides.
+        if self.confirm(regime, copy).await.is_err() {
+            return self.suspect(key);
+        }
         match self.place(regime, copy, key, Some(dead), truth, Write::update(dead.version)).await {
             Err(error) if !is_refusal(&error) => self.suspect(key),
             // Refused: others have been there.
@@ -300,6 +309,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         for _ in 0..16 {
             let there = replica.read(key).await.map_err(Failure::Copy)?;
             let Some(there) = there.filter(Record::is_live) else { return Ok(()) };
+            self.confirm(regime, copy).await.map_err(Failure::Undecided)?;
             let tombstone = self.tombstone(&there);
             match replica.write(key, tombstone, Write::update(there.version)).await {
                 Err(error) if is_refusal(&error) => {}
