@@ -15,6 +15,8 @@ pub(crate) struct Knowledge {
     brief: AtomicU8,
     /// What is known may be long out of date, and cannot be asked for.
     doubt: AtomicBool,
+    /// The copy that decides knows nothing of it.
+    emptied: AtomicBool,
     /// Of each copy.
     contacts: Mutex<Vec<Contact>>,
     /// When this process last heard that a copy is behind which was not.
@@ -46,6 +48,7 @@ impl Knowledge {
             known: Mutex::new(None),
             brief: AtomicU8::new(UNKNOWN),
             doubt: AtomicBool::new(false),
+            emptied: AtomicBool::new(false),
             contacts: Mutex::new(vec![Contact::default(); copies]),
             lost: Mutex::new(None),
             moved: Mutex::new(None),
@@ -109,6 +112,14 @@ impl Knowledge {
 
     pub(crate) fn is_in_doubt(&self) -> bool {
         self.doubt.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_emptied(&self) -> bool {
+        self.emptied.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_emptied(&self, emptied: bool) {
+        self.emptied.store(emptied, Ordering::Release);
     }
 
     pub(crate) fn doubt(&self, doubt: bool) {

@@ -16,6 +16,7 @@ mod repair;
 mod replica;
 mod status;
 mod strategy;
+mod survey;
 mod worker;
 
 pub use backend::ReplicatedSessionBackend;

@@ -17,6 +17,7 @@ use crate::strategy::Failover;
 
 /// Where the control records are. Nothing else is in that scope.
 const SCOPE: &str = "cloakroom:replication";
+const EMPTY: &str = "the copy that decides is empty: somebody emptied or replaced it; promote another";
 /// Copies are bits of a word.
 pub(crate) const MOST_COPIES: usize = 64;
 
@@ -78,7 +79,7 @@ impl Regime {
         }
     }
 
-    fn lose(&mut self, copy: usize, now: Timestamp) {
+    pub(crate) fn lose(&mut self, copy: usize, now: Timestamp) {
         if self.behind | self.catching == 0 {
             self.since = now.as_millis();
         }
@@ -145,12 +146,22 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     }
 
     /// What a copy says, with the record that says it. Who knows the roles takes over what is later.
-    async fn control(&self, copy: usize) -> Result<(Regime, Option<Record>)> {
+    pub(crate) async fn control(&self, copy: usize) -> Result<(Regime, Option<Record>)> {
         let begun = Instant::now();
         let told = self.told(copy).await;
+        let known = self.knowledge.current();
+        if known.is_some_and(|known| known.authority == copy) {
+            // Somebody emptied it, or put another in its place. What it lacks now proves nothing.
+            let is_empty = matches!(&told, Ok((_, None)));
+            self.knowledge.note_emptied(is_empty);
+            if is_empty {
+                self.knowledge.note_missed(copy);
+                return Err(unavailable("read roles", EMPTY));
+            }
+        }
         match &told {
             Ok((regime, _)) => {
-                if self.knowledge.current().is_some() {
+                if known.is_some() {
                     self.adopt(*regime);
                 }
                 self.knowledge.note_asked(copy, begun);
@@ -170,75 +181,6 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             error.with_message("the control record of another number of copies, or of something else")
         })?;
         Ok((regime, Some(record)))
-    }
-
-    /// Asks all copies; the highest epoch and which copies answered by then. One that hangs must not keep the word of the
-    /// others back.
-    async fn survey(&self, limit: Duration) -> Result<(Regime, u64)> {
-        let ask = |copy| async move {
-            let late = || unavailable("read roles", "the copy takes too long");
-            timeout(limit, self.control(copy)).await.unwrap_or_else(|_| {
-                self.knowledge.note_missed(copy);
-                Err(late())
-            })
-        };
-        let answers = join_all((0..self.copies()).map(ask)).await;
-        let (mut highest, mut reached) = (Regime::default(), 0);
-        for (copy, answer) in answers.into_iter().enumerate() {
-            match answer {
-                Ok((regime, _)) => {
-                    reached |= 1 << copy;
-                    if regime.outranks(&highest) {
-                        highest = regime;
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::Corrupted => return Err(error),
-                Err(_) => {}
-            }
-        }
-        Ok((highest, reached))
-    }
-
-    /// The first look. A copy that does not answer may have been the last to decide, unless it is said to be behind.
-    async fn learn(&self) -> Result<Regime> {
-        let (highest, reached) = self.survey(self.config.patience).await?;
-        let authority_answers = reached & (1 << highest.authority) != 0;
-        let missing = (0..self.copies()).filter(|copy| reached & (1 << copy) == 0);
-        let harmless = |copy: usize| (highest.behind | highest.catching) & (1 << copy) != 0;
-        if authority_answers
-            && (self.config.failover == Failover::Refuse || missing.into_iter().all(harmless))
-        {
-            return Ok(self.knowledge.adopt(highest));
-        }
-        Err(unavailable("read roles", "a copy does not answer, and it may be the one that decides"))
-    }
-
-    /// Looks again; which copies answered.
-    pub(crate) async fn poll(&self) -> Result<u64> {
-        if self.knowledge.current().is_none() {
-            self.learn().await?;
-        }
-        // Over before the next look is due, so that all that poll have heard of a change long before two intervals are over.
-        let (highest, reached) = self.survey(self.config.poll / 2).await?;
-        let now = self.adopt(highest);
-        self.knowledge.doubt(self.config.failover == Failover::Promote && self.may_have_missed_much(&now));
-        Ok(reached)
-    }
-
-    /// Whether a copy is silent that may have become the authority while this process did not listen.
-    fn may_have_missed_much(&self, regime: &Regime) -> bool {
-        (0..self.copies()).any(|copy| {
-            copy != regime.authority
-                && regime.status(copy) == CopyStatus::InSync
-                && self.knowledge.is_silent(copy)
-                && !self.was_heard_of(copy)
-        })
-    }
-
-    /// Whether it was heard so shortly before it fell silent that what it said since, of which nobody here heard, was never
-    /// acknowledged over: that takes two intervals, and its word after them.
-    pub(crate) fn was_heard_of(&self, copy: usize) -> bool {
-        self.knowledge.was_heard_until(copy, self.config.poll * 2)
     }
 
     /// Whether the roles are still what an operation began with, by the word of the authority and of that copy.
@@ -280,7 +222,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         Err(unavailable("write", "another copy decides now"))
     }
 
-    fn adopt(&self, regime: Regime) -> Regime {
+    pub(crate) fn adopt(&self, regime: Regime) -> Regime {
         let before = self.knowledge.current().unwrap_or_default();
         let now = self.knowledge.adopt(regime);
         if now != before {
@@ -300,9 +242,11 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         next.epoch += 1;
         next.term += u64::from(next.authority != from.authority);
         let (_, record) = self.control(next.authority).await?;
+        if record.is_none() {
+            return Err(unavailable("change roles", EMPTY));
+        }
         // A copy that was away may tell of others.
-        let (highest, _) = self.survey(self.config.poll / 2).await?;
-        if highest.outranks(&from) {
+        if self.survey(self.config.poll / 2).await?.highest.outranks(&from) {
             return Err(unavailable("change roles", "another process changed them"));
         }
         match self.write_control(next.authority, next, record.as_ref()).await {
@@ -319,7 +263,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         Ok(next)
     }
 
-    async fn mirror(&self, copy: usize, regime: Regime) {
+    pub(crate) async fn mirror(&self, copy: usize, regime: Regime) {
         if let Ok((there, record)) = self.control(copy).await
             && regime.outranks(&there)
         {
@@ -327,7 +271,12 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         }
     }
 
-    async fn write_control(&self, copy: usize, regime: Regime, there: Option<&Record>) -> Result<()> {
+    pub(crate) async fn write_control(
+        &self,
+        copy: usize,
+        regime: Regime,
+        there: Option<&Record>,
+    ) -> Result<()> {
         let now = self.now();
         let record = Record::new(regime.encode(), now);
         let (record, how) = match there {
@@ -442,22 +391,29 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         false
     }
 
-    /// Moves the decision to a copy that is in sync, after a pause in which nobody writes.
+    /// Moves the decision to a copy that is in sync: after a pause in which nobody writes, or at once where the one that
+    /// decides does not answer.
     pub(crate) async fn hand_over(&self, to: usize) -> Result<()> {
-        let current = self.regime("promote").await?;
+        let invalid = |message| {
+            SessionError::new(ErrorKind::InvalidConfig, "promote").with_backend(NAME).with_message(message)
+        };
         if to >= self.copies() {
-            let error = SessionError::new(ErrorKind::InvalidConfig, "promote").with_backend(NAME);
-            return Err(error.with_message("there is no such copy"));
+            return Err(invalid("there is no such copy"));
         }
         if !self.may_decide(to) {
-            let error = SessionError::new(ErrorKind::InvalidConfig, "promote").with_backend(NAME);
-            return Err(error.with_message("the copy forgets, and another does not"));
+            return Err(invalid("the copy forgets, and another does not"));
         }
+        let survey = self.survey(self.config.patience).await?;
+        let current = self.knowledge.current().unwrap_or(survey.highest);
         match current.status(to) {
             CopyStatus::Authority => return Ok(()),
             CopyStatus::InSync => {}
             _ => return Err(unavailable("promote", "the copy is behind")),
         }
+        if !survey.has_word_of(current.authority) {
+            return self.take_over(current, to).await;
+        }
+        let current = self.regime("promote").await?;
         let paused = self.change(current, |next| next.moving = true).await?;
         tokio::time::sleep(self.config.poll * 2).await;
         let left = self.drain(self.config.patience).await;
@@ -473,6 +429,29 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         if left > 0 {
             return Err(unavailable("promote", "the queue could not be emptied"));
         }
+        Ok(())
+    }
+
+    /// The word of somebody who knows that the authority is gone.
+    async fn take_over(&self, current: Regime, to: usize) -> Result<()> {
+        for failed in 1..self.config.attempts {
+            tokio::time::sleep(self.config.pause(failed)).await;
+            if self.survey(self.config.patience).await?.has_word_of(current.authority) {
+                return Err(unavailable("promote", "the copy that decides answers again; try once more"));
+            }
+        }
+        self.drain_to(to, self.config.patience).await;
+        let now = self.now();
+        self.change(current, |next| {
+            next.lose(current.authority, now);
+            next.authority = to;
+            next.moving = false;
+        })
+        .await?;
+        self.knowledge.note_emptied(false);
+        self.knowledge.doubt(false);
+        self.meters.promotions.add();
+        tracing::warn!(target: "cloakroom::replication", copy = to, "the authority is away; another copy was told to decide");
         Ok(())
     }
 

@@ -1,0 +1,147 @@
+//! Asking the copies who decides.
+
+use cloakroom_core::{ErrorKind, Filter, Result, SessionBackend};
+use futures_util::future::join_all;
+use std::time::Duration;
+use tokio::time::timeout;
+
+use crate::backend::Inner;
+use crate::error::{is_refusal, unavailable};
+use crate::regime::{Regime, is_control};
+use crate::status::CopyStatus;
+use crate::strategy::Failover;
+
+/// What the copies said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Survey {
+    /// What holds by their words.
+    pub(crate) highest: Regime,
+    /// Who answered.
+    pub(crate) reached: u64,
+    /// Who answered that it knows nothing.
+    blank: u64,
+}
+
+impl Survey {
+    pub(crate) const fn has_word_of(&self, copy: usize) -> bool {
+        self.reached & !self.blank & (1 << copy) != 0
+    }
+}
+
+impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
+    /// Asks all copies; what those say that answer by then. One that hangs must not keep the word of the others back.
+    pub(crate) async fn survey(&self, limit: Duration) -> Result<Survey> {
+        let ask = |copy| async move {
+            timeout(limit, self.control(copy)).await.unwrap_or_else(|_| {
+                self.knowledge.note_missed(copy);
+                Err(unavailable("read roles", "the copy takes too long"))
+            })
+        };
+        let answers = join_all((0..self.copies()).map(ask)).await;
+        let mut survey = Survey::default();
+        for (copy, answer) in answers.into_iter().enumerate() {
+            match answer {
+                Ok((regime, record)) => {
+                    survey.reached |= 1 << copy;
+                    survey.blank |= u64::from(record.is_none()) << copy;
+                    if regime.outranks(&survey.highest) {
+                        survey.highest = regime;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Corrupted => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(survey)
+    }
+
+    /// The first look. A copy that does not answer may have been the last to decide, unless it is said to be behind.
+    pub(crate) async fn learn(&self) -> Result<Regime> {
+        for _ in 0..4 {
+            let survey = self.survey(self.config.patience).await?;
+            let highest = survey.highest;
+            let missing: Vec<usize> =
+                (0..self.copies()).filter(|copy| survey.reached & (1 << copy) == 0).collect();
+            if highest.epoch == 0 {
+                if !missing.is_empty() {
+                    return Err(unavailable(
+                        "read roles",
+                        "all copies must answer when they are used the first time",
+                    ));
+                }
+                match self.begin().await {
+                    Err(error) if is_refusal(&error) => continue,
+                    begun => return begun,
+                }
+            }
+            let harmless = |copy: &usize| (highest.behind | highest.catching) & (1 << copy) != 0;
+            if !survey.has_word_of(highest.authority) {
+                let message = "the copy that decides does not answer, or is empty";
+                return Err(unavailable("read roles", message));
+            }
+            if self.config.failover == Failover::Promote && !missing.iter().all(harmless) {
+                let message = "a copy does not answer, and it may be the one that decides";
+                return Err(unavailable("read roles", message));
+            }
+            return Ok(self.knowledge.adopt(highest));
+        }
+        Err(unavailable("read roles", "others keep changing them"))
+    }
+
+    /// Writes down who decides when nobody ever did. What has sessions is compared first: they may be one side's alone.
+    async fn begin(&self) -> Result<Regime> {
+        let used = join_all((0..self.copies()).map(|copy| self.is_used(copy))).await;
+        let used = used.into_iter().collect::<Result<Vec<bool>>>()?;
+        let mut first = Regime { epoch: 1, ..Regime::default() };
+        for copy in 1..self.copies() {
+            if used.iter().enumerate().any(|(which, used)| *used && (which == 0 || which == copy)) {
+                first.lose(copy, self.now());
+            }
+        }
+        self.write_control(0, first, None).await?;
+        let others = (1..self.copies()).filter(|copy| first.status(*copy) == CopyStatus::InSync);
+        join_all(others.map(|copy| self.mirror(copy, first))).await;
+        Ok(self.adopt(first))
+    }
+
+    async fn is_used(&self, copy: usize) -> Result<bool> {
+        match self.replica(copy).scan(&Filter::everywhere(), None, 2).await {
+            Ok(page) => Ok(page.entries.iter().any(|entry| !is_control(entry.scope.as_ref()))),
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks again; which copies answered.
+    pub(crate) async fn poll(&self) -> Result<u64> {
+        if self.knowledge.current().is_none() {
+            self.learn().await?;
+        }
+        // Over before the next look is due, so that all that poll have heard of a change long before two intervals are over.
+        let survey = self.survey(self.config.poll / 2).await?;
+        let now = self.adopt(survey.highest);
+        for copy in self.followers(&now).filter(|copy| survey.blank & (1 << copy) != 0) {
+            // Emptied, replaced, or never told.
+            drop(self.lose(copy, &now).await);
+        }
+        let promotes = self.config.failover == Failover::Promote;
+        self.knowledge.doubt(self.knowledge.is_emptied() || (promotes && self.may_have_missed_much(&now)));
+        Ok(survey.reached)
+    }
+
+    /// Whether a copy is silent that may have become the authority while this process did not listen.
+    pub(crate) fn may_have_missed_much(&self, regime: &Regime) -> bool {
+        (0..self.copies()).any(|copy| {
+            copy != regime.authority
+                && regime.status(copy) == CopyStatus::InSync
+                && self.knowledge.is_silent(copy)
+                && !self.was_heard_of(copy)
+        })
+    }
+
+    /// Whether it was heard so shortly before it fell silent that what it said since, of which nobody here heard, was never
+    /// acknowledged over: that takes two intervals, and its word after them.
+    pub(crate) fn was_heard_of(&self, copy: usize) -> bool {
+        self.knowledge.was_heard_until(copy, self.config.poll * 2)
+    }
+}
