@@ -69,7 +69,9 @@ impl History {
         let world = self.world.clone();
         let server = usize::try_from(world.below(self.plan.servers as u64)).unwrap();
         let number = usize::try_from(world.below(self.plan.processes as u64)).unwrap();
+        let may_go = !self.plan.spares_roles() || world.others_have_settled(server);
         match world.below(24) {
+            0..=6 | 13..=15 if !may_go => {}
             0..=6 => {
                 world.tell(&format!("CRASH of server {server}"));
                 world.crash(server, world.chance(30));
@@ -158,6 +160,9 @@ impl History {
         pause(self.millis(1_000)).await;
         let mut check = Check { tokens: true, copies: true };
         (0..plan.servers).for_each(|server| world.start(server));
+        while plan.disaster && plan.spares_roles() && !world.others_have_settled(self.authority()) {
+            pause(Duration::from_millis(500)).await;
+        }
         if plan.disaster {
             // Whoever decides is gone for good.
             let authority = self.authority();
