@@ -328,9 +328,15 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
 
     /// As often as the settings say.
     pub(crate) async fn bring(&self, regime: &Regime, copy: usize, change: &Change) -> Result<(), Failure> {
-        let mut failed = 0;
+        let (mut failed, begun) = (0, Instant::now());
+        let creates =
+            matches!(change, Change::Write(_, _, how) if matches!(how.mode, Mode::Create | Mode::Newer));
         loop {
             match self.push(regime, copy, change).await {
+                // It lands where nothing is, however late; what it creates may have ended meanwhile.
+                Ok(()) if creates && (failed > 0 || begun.elapsed() >= self.config.patience) => {
+                    return Box::pin(self.agree(regime, copy, change.key())).await;
+                }
                 Err(Failure::Copy(error)) => {
                     failed += 1;
                     if !error.is_transient() || failed >= self.config.attempts {
