@@ -35,7 +35,7 @@ impl Plan {
             [(seed % 4) as usize];
         let failover = if (seed / 4).is_multiple_of(2) { Failover::Promote } else { Failover::Refuse };
         let promotes = failover == Failover::Promote;
-        let processes = if seed / 16 % 4 == 0 { 1 } else { 2 };
+        let processes = if (seed / 16).is_multiple_of(4) { 1 } else { 2 };
         let refuses = (seed / 64).is_multiple_of(5);
         Self {
             strategy,
