@@ -10,8 +10,9 @@ use cloakroom_core::{
 use crate::doubt::Doubts;
 use crate::error::NAME;
 use crate::finish::{Finish, Left};
+use crate::knowledge::Knowledge;
 use crate::queue::{Queue, Slot};
-use crate::regime::{Knowledge, MOST_COPIES, Turn, control, is_control};
+use crate::regime::{MOST_COPIES, Turn, control, is_control};
 use crate::replica::Replica;
 use crate::status::{Meters, ReplicationStatus};
 use crate::strategy::ReplicationStrategy::AsyncReplication;
@@ -81,12 +82,12 @@ impl<P: SessionBackend, S: SessionBackend> ReplicatedSessionBackend<P, S> {
     ) -> Self {
         let mut inner = Inner {
             capability: primary.capability(),
+            knowledge: Knowledge::none(1 + secondaries.len()),
             primary,
             secondaries,
             strategy,
             invalid: None,
             control: control(),
-            knowledge: Knowledge::none(),
             turn: Turn::default(),
             queue: Queue::new(config.queue_capacity),
             meters: Meters::default(),

@@ -465,7 +465,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             Ok(None) if self.config.read_on_miss => self.recover(&regime, key).await,
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 // Who did not listen does not know which copy is behind.
-                if !self.knowledge.was_heard_until(self.config.poll * 2) {
+                if !self.was_heard_of(regime.authority) {
                     return Err(error);
                 }
                 for copy in (0..self.copies()).filter(|copy| regime.status(*copy) == CopyStatus::InSync) {

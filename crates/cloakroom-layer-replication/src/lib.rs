@@ -6,6 +6,7 @@ mod decision;
 mod doubt;
 mod error;
 mod finish;
+mod knowledge;
 mod layer;
 mod order;
 mod queue;

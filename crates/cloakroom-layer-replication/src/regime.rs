@@ -1,7 +1,7 @@
 //! Who decides, and who is behind: known to all processes through a record on each copy.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::cmp::Reverse;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cloakroom_core::{
@@ -31,14 +31,16 @@ pub(crate) struct Regime {
     pub(crate) since: i64,
     /// The authority is about to move; nobody writes.
     pub(crate) moving: bool,
+    /// How often the authority moved.
+    pub(crate) term: u64,
 }
 
 impl Regime {
-    const LENGTH: usize = 35;
+    const LENGTH: usize = 43;
 
     fn encode(self) -> Vec<u8> {
         let mut bytes = vec![1];
-        for word in [self.epoch, self.behind, self.catching] {
+        for word in [self.epoch, self.behind, self.catching, self.term] {
             bytes.extend(word.to_be_bytes());
         }
         bytes.extend(self.since.to_be_bytes());
@@ -53,10 +55,18 @@ impl Regime {
             epoch: u64::from_be_bytes(word(1)?),
             behind: u64::from_be_bytes(word(9)?),
             catching: u64::from_be_bytes(word(17)?),
-            since: i64::from_be_bytes(word(25)?),
-            authority: usize::from(*bytes.get(33)?),
-            moving: *bytes.get(34)? == 1,
+            term: u64::from_be_bytes(word(25)?),
+            since: i64::from_be_bytes(word(33)?),
+            authority: usize::from(*bytes.get(41)?),
+            moving: *bytes.get(42)? == 1,
         })
+    }
+
+    /// Whether it holds where both are told: the later one. Of two that began from the same, each on a copy that the other
+    /// did not see, nothing was acknowledged under the one that moved the authority: it was not heard before that went.
+    pub(crate) fn outranks(&self, other: &Self) -> bool {
+        let rank = |regime: &Self| (regime.epoch, Reverse(regime.term), Reverse(regime.authority));
+        rank(self) > rank(other)
     }
 
     pub(crate) fn status(&self, copy: usize) -> CopyStatus {
@@ -74,118 +84,6 @@ impl Regime {
         }
         self.behind |= 1 << copy;
         self.catching &= !(1 << copy);
-    }
-}
-
-/// What this process knows of it.
-#[derive(Debug)]
-pub(crate) struct Knowledge {
-    known: Mutex<Option<Regime>>,
-    /// [`UNKNOWN`], [`PRIMARY`] or [`OTHER`], for the path that must be short.
-    brief: AtomicU8,
-    contact: Mutex<Contact>,
-    /// When this process last heard that a copy is behind which was not.
-    lost: Mutex<Option<Instant>>,
-    /// When this process last heard that another copy decides.
-    moved: Mutex<Option<Instant>>,
-}
-
-/// The word of the authority.
-#[derive(Debug, Clone, Copy, Default)]
-struct Contact {
-    /// When it was last asked and answered.
-    asked: Option<Instant>,
-    /// When it first did not answer since then.
-    missed: Option<Instant>,
-}
-
-const UNKNOWN: u8 = 0;
-const PRIMARY: u8 = 1;
-const OTHER: u8 = 2;
-
-impl Knowledge {
-    pub(crate) const fn none() -> Self {
-        Self {
-            known: Mutex::new(None),
-            brief: AtomicU8::new(UNKNOWN),
-            contact: Mutex::new(Contact { asked: None, missed: None }),
-            lost: Mutex::new(None),
-            moved: Mutex::new(None),
-        }
-    }
-
-    /// Whether another copy decided at that time.
-    pub(crate) fn has_moved_since(&self, at: Instant) -> bool {
-        self.moved.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|moved| moved >= at)
-    }
-
-    fn lost(&self) -> Option<Instant> {
-        *self.lost.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn contact(&self) -> MutexGuard<'_, Contact> {
-        self.contact.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// It answered what it was asked then.
-    fn note_asked(&self, at: Instant) {
-        let mut contact = self.contact();
-        if contact.asked < Some(at) {
-            *contact = Contact { asked: Some(at), missed: None };
-        }
-    }
-
-    fn note_missed(&self) {
-        self.contact().missed.get_or_insert_with(Instant::now);
-    }
-
-    fn is_older_than(&self, age: Duration) -> bool {
-        self.contact().asked.is_none_or(|at| at.elapsed() >= age)
-    }
-
-    fn was_asked_since(&self, at: Instant) -> bool {
-        self.contact().asked.is_some_and(|asked| asked >= at)
-    }
-
-    /// Whether it was heard so shortly before it fell silent that it cannot have told others of a loss since, over which
-    /// they acknowledged something.
-    pub(crate) fn was_heard_until(&self, gap: Duration) -> bool {
-        let Contact { asked, missed } = *self.contact();
-        asked.is_some_and(|asked| missed.unwrap_or_else(Instant::now) <= asked + gap)
-    }
-
-    fn known(&self) -> MutexGuard<'_, Option<Regime>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn current(&self) -> Option<Regime> {
-        *self.known()
-    }
-
-    /// Whether the primary is known to decide.
-    pub(crate) fn is_primary(&self) -> bool {
-        self.brief.load(Ordering::Acquire) == PRIMARY
-    }
-
-    /// Takes it over unless a later one is known; gives what is known then.
-    fn adopt(&self, regime: Regime) -> Regime {
-        let mut known = self.known();
-        match *known {
-            Some(current) if current.epoch >= regime.epoch => current,
-            _ => {
-                let before = known.unwrap_or_default();
-                if regime.behind & !before.behind != 0 {
-                    *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-                }
-                if regime.authority != before.authority {
-                    *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-                }
-                *known = Some(regime);
-                let brief = if regime.authority == 0 { PRIMARY } else { OTHER };
-                self.brief.store(brief, Ordering::Release);
-                regime
-            }
-        }
     }
 }
 
@@ -227,6 +125,9 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         if regime.moving {
             return Err(unavailable(operation, "another copy is about to decide"));
         }
+        if self.knowledge.is_in_doubt() {
+            return Err(unavailable(operation, "a copy is away, and it may be the one that decides"));
+        }
         Ok(regime)
     }
 
@@ -237,8 +138,23 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             .filter(move |copy| matches!(regime.status(*copy), CopyStatus::InSync | CopyStatus::CatchingUp))
     }
 
-    /// What a copy says, with the record that says it.
+    /// What a copy says, with the record that says it. Who knows the roles takes over what is later.
     async fn control(&self, copy: usize) -> Result<(Regime, Option<Record>)> {
+        let begun = Instant::now();
+        let told = self.told(copy).await;
+        match &told {
+            Ok((regime, _)) => {
+                if self.knowledge.current().is_some() {
+                    self.adopt(*regime);
+                }
+                self.knowledge.note_asked(copy, begun);
+            }
+            Err(_) => self.knowledge.note_missed(copy),
+        }
+        told
+    }
+
+    async fn told(&self, copy: usize) -> Result<(Regime, Option<Record>)> {
         let Some(record) = self.replica(copy).read(&self.control).await? else {
             return Ok((Regime::default(), None));
         };
@@ -255,7 +171,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     async fn survey(&self, limit: Duration) -> Result<(Regime, u64)> {
         let ask = |copy| async move {
             let late = || unavailable("read roles", "the copy takes too long");
-            timeout(limit, self.control(copy)).await.unwrap_or_else(|_| Err(late()))
+            timeout(limit, self.control(copy)).await.unwrap_or_else(|_| {
+                self.knowledge.note_missed(copy);
+                Err(late())
+            })
         };
         let answers = join_all((0..self.copies()).map(ask)).await;
         let (mut highest, mut reached) = (Regime::default(), 0);
@@ -263,7 +182,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             match answer {
                 Ok((regime, _)) => {
                     reached |= 1 << copy;
-                    if regime.epoch > highest.epoch {
+                    if regime.outranks(&highest) {
                         highest = regime;
                     }
                 }
@@ -276,7 +195,6 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
 
     /// The first look. A copy that does not answer may have been the last to decide, unless it is said to be behind.
     async fn learn(&self) -> Result<Regime> {
-        let begun = Instant::now();
         let (highest, reached) = self.survey(self.config.patience).await?;
         let authority_answers = reached & (1 << highest.authority) != 0;
         let missing = (0..self.copies()).filter(|copy| reached & (1 << copy) == 0);
@@ -284,7 +202,6 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         if authority_answers
             && (self.config.failover == Failover::Refuse || missing.into_iter().all(harmless))
         {
-            self.knowledge.note_asked(begun);
             return Ok(self.knowledge.adopt(highest));
         }
         Err(unavailable("read roles", "a copy does not answer, and it may be the one that decides"))
@@ -295,22 +212,33 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         if self.knowledge.current().is_none() {
             self.learn().await?;
         }
-        let begun = Instant::now();
-        // Done before the next look is due, so that all that poll have heard of a change two intervals after it.
-        let (highest, reached) = self.survey(self.config.poll / 4 * 3).await?;
+        // Over before the next look is due, so that all that poll have heard of a change long before two intervals are over.
+        let (highest, reached) = self.survey(self.config.poll / 2).await?;
         let now = self.adopt(highest);
-        if reached & (1 << now.authority) == 0 {
-            self.knowledge.note_missed();
-        } else {
-            self.knowledge.note_asked(begun);
-        }
+        self.knowledge.doubt(self.config.failover == Failover::Promote && self.may_have_missed_much(&now));
         Ok(reached)
+    }
+
+    /// Whether a copy is silent that may have become the authority while this process did not listen.
+    fn may_have_missed_much(&self, regime: &Regime) -> bool {
+        (0..self.copies()).any(|copy| {
+            copy != regime.authority
+                && regime.status(copy) == CopyStatus::InSync
+                && self.knowledge.is_silent(copy)
+                && !self.was_heard_of(copy)
+        })
+    }
+
+    /// Whether it was heard so shortly before it fell silent that what it said since, of which nobody here heard, was never
+    /// acknowledged over: that takes two intervals, and its word after them.
+    pub(crate) fn was_heard_of(&self, copy: usize) -> bool {
+        self.knowledge.was_heard_until(copy, self.config.poll * 2)
     }
 
     /// Whether the roles are still what an operation began with, by the word of the authority and of that copy.
     pub(crate) async fn confirm(&self, regime: &Regime, copy: usize) -> Result<()> {
         for copy in [regime.authority, copy] {
-            self.adopt(self.control(copy).await?.0);
+            self.control(copy).await?;
         }
         self.unchanged(regime)
     }
@@ -318,10 +246,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     /// The roles once the authority has decided: while it took its time, a copy may have come back that must hear of it too.
     /// Who comes back waits for two polls before it is compared, so what was asked for within two polls is recent enough.
     pub(crate) async fn after(&self, regime: &Regime) -> Result<Regime> {
-        if self.knowledge.is_older_than(self.config.poll * 2) {
-            let begun = Instant::now();
-            self.adopt(self.control(regime.authority).await?.0);
-            self.knowledge.note_asked(begun);
+        if self.knowledge.is_older_than(regime.authority, self.config.poll * 2) {
+            self.control(regime.authority).await?;
         }
         self.unchanged(regime)?;
         Ok(self.knowledge.current().unwrap_or(*regime))
@@ -331,12 +257,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     /// on: had it gone before that, another process could let a copy decide that does not have what is acknowledged now.
     pub(crate) async fn ripen(&self, regime: &Regime) -> Result<()> {
         if let Some(due) = self.knowledge.lost().map(|at| at + self.config.poll * 2)
-            && !self.knowledge.was_asked_since(due)
+            && !self.knowledge.was_asked_since(regime.authority, due)
         {
             tokio::time::sleep_until(due).await;
-            let begun = Instant::now();
-            self.adopt(self.control(regime.authority).await?.0);
-            self.knowledge.note_asked(begun);
+            self.control(regime.authority).await?;
         }
         // While it was brought to the others, another copy may have taken over.
         self.unchanged(regime)
@@ -353,7 +277,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     fn adopt(&self, regime: Regime) -> Regime {
         let before = self.knowledge.current().unwrap_or_default();
         let now = self.knowledge.adopt(regime);
-        if now.epoch > before.epoch {
+        if now != before {
             tracing::info!(
                 target: "cloakroom::replication",
                 epoch = now.epoch, authority = now.authority, behind = now.behind, catching_up = now.catching,
@@ -368,14 +292,16 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let mut next = from;
         change(&mut next);
         next.epoch += 1;
-        let (there, record) = self.control(next.authority).await?;
-        if there.epoch > from.epoch {
-            self.adopt(there);
+        next.term += u64::from(next.authority != from.authority);
+        let (_, record) = self.control(next.authority).await?;
+        // A copy that was away may tell of others.
+        let (highest, _) = self.survey(self.config.poll / 2).await?;
+        if highest.outranks(&from) {
             return Err(unavailable("change roles", "another process changed them"));
         }
         match self.write_control(next.authority, next, record.as_ref()).await {
             Err(error) if is_refusal(&error) => {
-                self.adopt(self.control(next.authority).await?.0);
+                self.control(next.authority).await?;
                 return Err(unavailable("change roles", "another process changed them"));
             }
             written => written?,
@@ -389,7 +315,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
 
     async fn mirror(&self, copy: usize, regime: Regime) {
         if let Ok((there, record)) = self.control(copy).await
-            && there.epoch < regime.epoch
+            && regime.outranks(&there)
         {
             drop(self.write_control(copy, regime, record.as_ref()).await);
         }
@@ -410,8 +336,18 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         for _ in 0..4 {
             let current = self.knowledge.current().unwrap_or_default();
             self.unchanged(regime)?;
-            if current.status(copy) == CopyStatus::Behind {
-                return Ok(());
+            match current.status(copy) {
+                CopyStatus::Behind => return Ok(()),
+                // It may decide by now.
+                CopyStatus::InSync
+                    if self.config.failover == Failover::Promote && !self.was_heard_of(copy) =>
+                {
+                    return Err(unavailable(
+                        "change roles",
+                        "a copy is away that was not heard shortly before",
+                    ));
+                }
+                _ => {}
             }
             let now = self.now();
             match self.change(current, |next| next.lose(copy, now)).await {
@@ -464,15 +400,12 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
 
     async fn fail_over_once(&self, from: Regime) -> bool {
         for failed in 1..=self.config.attempts {
-            let begun = Instant::now();
-            if let Ok((regime, _)) = self.control(from.authority).await {
-                self.knowledge.note_asked(begun);
-                return self.adopt(regime).authority != from.authority;
+            if self.control(from.authority).await.is_ok() {
+                return self.knowledge.current().is_some_and(|now| now.authority != from.authority);
             }
-            self.knowledge.note_missed();
             tokio::time::sleep(self.config.pause(failed)).await;
         }
-        if !self.knowledge.was_heard_until(self.config.poll * 2) {
+        if !self.was_heard_of(from.authority) || self.may_have_missed_much(&from) {
             tracing::warn!(
                 target: "cloakroom::replication",
                 "the authority is away, and which copy is behind was not heard shortly before; no copy takes its place"
@@ -545,9 +478,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     /// Asks the others whether another copy decides by now; who does not answer has no say.
     pub(crate) async fn ask_followers(&self, regime: &Regime) -> Result<()> {
         let asked = self.followers(regime).map(|copy| timeout(self.config.poll, self.control(copy)));
-        for (there, _) in join_all(asked).await.into_iter().flatten().flatten() {
-            self.adopt(there);
-        }
+        join_all(asked).await;
         self.unchanged(regime)
     }
 

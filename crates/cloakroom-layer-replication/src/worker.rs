@@ -159,7 +159,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let mut paused: Option<Instant> = None;
         let mut due = Instant::now();
         loop {
-            due = Instant::now().max(due + self.config.poll);
+            due = Instant::now().max(due + self.config.poll / 2);
             tokio::time::sleep_until(due).await;
             let reached = self.poll().await.unwrap_or_default();
             answering.store(reached, Ordering::Relaxed);
