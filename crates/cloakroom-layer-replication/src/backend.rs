@@ -241,15 +241,16 @@ impl<P: SessionBackend, S: SessionBackend> SessionBackend for ReplicatedSessionB
     }
 
     async fn read(&self, key: &SessionKey) -> Result<Option<Record>> {
+        let mut primary = None;
         if self.0.invalid.is_none() && self.0.knowledge.is_primary() {
             match self.0.primary.read(key).await {
-                Ok(None) if self.0.config.read_on_miss => {}
-                Err(error) if error.kind() == ErrorKind::Unavailable => {}
+                Ok(None) if self.0.config.read_on_miss => primary = Some(Ok(None)),
+                Err(error) if error.kind() == ErrorKind::Unavailable => primary = Some(Err(error)),
                 read => return read,
             }
         }
         self.0.check("read")?;
-        Box::pin(self.0.read_elsewhere(key)).await
+        Box::pin(self.0.read_elsewhere(key, primary)).await
     }
 
     async fn write(&self, key: &SessionKey, record: Record, how: Write) -> Result<SessionKey> {
@@ -291,7 +292,7 @@ impl<P: SessionBackend, S: SessionBackend> SessionBackend for ReplicatedSessionB
 
     async fn scan(&self, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page> {
         self.0.check("scan")?;
-        let regime = self.0.regime("scan").await?;
+        let regime = self.0.roles("scan").await?;
         let mut page = self.0.replica(regime.authority).scan(filter, after, limit).await?;
         page.entries.retain(|entry| !is_control(entry.scope.as_ref()));
         Ok(page)
@@ -299,7 +300,7 @@ impl<P: SessionBackend, S: SessionBackend> SessionBackend for ReplicatedSessionB
 
     async fn count(&self, filter: &Filter) -> Result<u64> {
         self.0.check("count")?;
-        let regime = self.0.regime("count").await?;
+        let regime = self.0.roles("count").await?;
         let authority = self.0.replica(regime.authority);
         let count = authority.count(filter).await?;
         if regime.epoch == 0 || filter.scope != ScopeFilter::Any {

@@ -458,10 +458,18 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         Ok(None)
     }
 
-    /// A read that the authority did not answer, or found nothing for.
-    pub(crate) async fn read_elsewhere(&self, key: &SessionKey) -> Result<Option<Record>> {
-        let regime = self.regime("read").await?;
-        match self.replica(regime.authority).read(key).await {
+    /// A read that the primary was not asked for, or did not answer, or found nothing for.
+    pub(crate) async fn read_elsewhere(
+        &self,
+        key: &SessionKey,
+        primary: Option<Result<Option<Record>>>,
+    ) -> Result<Option<Record>> {
+        let regime = self.roles("read").await?;
+        let answer = match primary.filter(|_| regime.authority == 0) {
+            Some(answer) => answer,
+            None => self.replica(regime.authority).read(key).await,
+        };
+        match answer {
             Ok(None) if self.config.read_on_miss => self.recover(&regime, key).await,
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 // Who did not listen does not know which copy is behind.

@@ -25,7 +25,7 @@ struct State {
     waiting: HashMap<Slot, Item>,
     order: VecDeque<Slot>,
     /// One at a time for each session.
-    under_way: HashMap<Slot, Work>,
+    under_way: HashMap<Slot, Item>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +59,38 @@ pub(crate) enum Work {
     Touch(Touch),
     /// Whatever the authority has.
     Compare,
+}
+
+/// Something that is being brought to the copies. Dropped before it is [done](Self::done), it waits again, as the first.
+#[derive(Debug)]
+pub(crate) struct Taken<'a> {
+    queue: &'a Queue,
+    pub(crate) slot: Slot,
+    pub(crate) item: Item,
+}
+
+impl Taken<'_> {
+    pub(crate) fn done(self) {
+        self.queue.state().under_way.remove(&self.slot);
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut state = self.queue.state();
+        if let Some(item) = state.under_way.remove(&self.slot) {
+            if let Some(waiting) = state.waiting.get_mut(&self.slot) {
+                waiting.work = newest(item.work, waiting.work.clone());
+                waiting.since = waiting.since.min(item.since);
+            } else {
+                state.order.push_front(self.slot.clone());
+                state.waiting.insert(self.slot.clone(), item);
+            }
+        }
+        drop(state);
+        self.queue.room.notify_waiters();
+        self.queue.work.notify_one();
+    }
 }
 
 /// The queue has no room.
@@ -113,8 +145,8 @@ impl Queue {
         }
     }
 
-    /// The next session to work on; [`done`](Self::done) gives it back.
-    pub(crate) async fn next(&self) -> (Slot, Item) {
+    /// The next session to work on.
+    pub(crate) async fn next(&self) -> Taken<'_> {
         loop {
             let work = self.work.notified();
             if let Some(next) = self.take() {
@@ -124,27 +156,21 @@ impl Queue {
         }
     }
 
-    pub(crate) fn take(&self) -> Option<(Slot, Item)> {
+    pub(crate) fn take(&self) -> Option<Taken<'_>> {
         let mut state = self.state();
         let at = state.order.iter().position(|slot| !state.under_way.contains_key(slot))?;
         let slot = state.order.remove(at)?;
         let item = state.waiting.remove(&slot)?;
-        state.under_way.insert(slot.clone(), item.work.clone());
+        state.under_way.insert(slot.clone(), item.clone());
         drop(state);
         self.room.notify_waiters();
-        Some((slot, item))
-    }
-
-    pub(crate) fn done(&self, slot: &Slot) {
-        self.state().under_way.remove(slot);
-        self.room.notify_waiters();
-        self.work.notify_one();
+        Some(Taken { queue: self, slot, item })
     }
 
     /// The record of a session that is on its way; `Some(None)` when something is that the queue does not know.
     pub(crate) fn pending(&self, key: &SessionKey) -> Option<Option<Record>> {
         let (slot, state) = (Slot::of(key), self.state());
-        match state.waiting.get(&slot).map(|item| &item.work).or_else(|| state.under_way.get(&slot))? {
+        match &state.waiting.get(&slot).or_else(|| state.under_way.get(&slot))?.work {
             Work::Record(record) => Some(Some(record.clone())),
             Work::Compare => Some(None),
             Work::Touch(_) => None,
@@ -159,8 +185,8 @@ impl Queue {
 
     pub(crate) fn lag(&self) -> Duration {
         let state = self.state();
-        let first = state.order.front().and_then(|slot| state.waiting.get(slot));
-        first.map_or(Duration::ZERO, |item| item.since.elapsed())
+        let items = state.waiting.values().chain(state.under_way.values());
+        items.map(|item| item.since).min().map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Waits until nothing is left, or until then; says how many are.

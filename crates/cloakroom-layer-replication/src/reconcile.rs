@@ -98,8 +98,8 @@ impl<P: SessionBackend, S: SessionBackend> ReplicatedSessionBackend<P, S> {
     /// Compares every copy with the authority, record by record, and makes them equal. The worker does it by itself for
     /// copies that were lost; by hand it is for after a process was killed with a full queue, and for peace of mind.
     ///
-    /// Goes through both stores in pages: one write to the copy for each record of the authority and one read of the
-    /// authority for each of the copy, sixteen at a time.
+    /// Goes through both stores in pages: one read of the copy for each record of the authority, a write where it differs, and
+    /// one read of the authority for each record of the copy, sixteen at a time.
     ///
     /// # Errors
     /// Those of the copies; what was done by then stays. `Unsupported` where a copy cannot be listed.
@@ -269,9 +269,19 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         if matches!(manner, Manner::Merge | Manner::Restore) {
             return self.merge(regime, copy, &key).await;
         }
+        let there = self.replica(copy).read(&key).await?;
+        let is_same = |there: &Record| {
+            there.version == entry.record.version
+                && there.is_live()
+                && there.expires_at == entry.record.expires_at
+        };
+        if there.as_ref().is_some_and(is_same) {
+            return Ok(Fate::Same);
+        }
         match self.replica(copy).write(&key, entry.record.clone(), Write::newer()).await {
-            Err(error) if is_refusal(&error) => self.fix(regime, copy, &key, manner).await,
-            written => written.map(|_| Fate::Same),
+            Ok(_) if there.is_none_or(|there| there.version != entry.record.version) => Ok(Fate::Repaired),
+            Err(error) if !is_refusal(&error) => Err(error),
+            _ => self.fix(regime, copy, &key, manner).await,
         }
     }
 
@@ -294,6 +304,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             None if manner != Manner::Restore => {
                 self.end_orphan(regime, copy, &key, &entry.record, manner).await
             }
+            Some(truth) if !truth.is_live() => match self.fix(regime, copy, &key, manner).await? {
+                Fate::Repaired => Ok(Fate::Buried),
+                fate => Ok(fate),
+            },
             _ => self.fix(regime, copy, &key, manner).await,
         }
     }

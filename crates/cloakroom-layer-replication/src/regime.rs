@@ -116,15 +116,21 @@ pub(crate) fn is_control(scope: Option<&Scope>) -> bool {
 }
 
 impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
-    /// The roles; reads them before the first operation.
+    /// The roles, where something may be written.
     pub(crate) async fn regime(&self, operation: &'static str) -> Result<Regime> {
+        let regime = self.roles(operation).await?;
+        if regime.moving {
+            return Err(unavailable(operation, "another copy is about to decide"));
+        }
+        Ok(regime)
+    }
+
+    /// The roles; reads them before the first operation.
+    pub(crate) async fn roles(&self, operation: &'static str) -> Result<Regime> {
         let regime = match self.knowledge.current() {
             Some(regime) => regime,
             None => Box::pin(self.learn()).await?,
         };
-        if regime.moving {
-            return Err(unavailable(operation, "another copy is about to decide"));
-        }
         if self.knowledge.is_in_doubt() {
             return Err(unavailable(operation, "a copy is away, and it may be the one that decides"));
         }

@@ -12,12 +12,14 @@ use tokio::time::Instant;
 
 use crate::backend::Inner;
 use crate::error::Failure;
-use crate::queue::{Item, Slot, Work};
+use crate::queue::{Taken, Work};
 use crate::regime::Regime;
 use crate::status::CopyStatus;
 
 /// Sessions that are brought to the copies at the same time.
 const LANES: usize = 16;
+/// Whoever wants to wait for ever waits for a year.
+const LONGEST_STOP: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The longest pause between two attempts to let a copy catch up.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -84,7 +86,8 @@ impl<P, S> RunningWorker<P, S> {
     /// Waits until the queue is empty, at most so long, and stops; says how many sessions were left in it. Call it when
     /// nothing writes any more.
     pub async fn stop(self, deadline: Duration) -> usize {
-        let left = self.worker.0.queue.drained(Instant::now() + deadline).await;
+        let deadline = Instant::now() + deadline.min(LONGEST_STOP);
+        let left = self.worker.0.queue.drained(deadline).await;
         if left > 0 {
             tracing::warn!(target: "cloakroom::replication", left, "stopped with sessions in the queue");
         }
@@ -117,8 +120,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         }
     }
 
-    async fn process(&self, (slot, item): (Slot, Item)) {
-        let key = slot.address();
+    async fn process(&self, taken: Taken<'_>) {
+        let (key, item) = (taken.slot.address(), taken.item.clone());
         let mut again = None;
         match self.regime("replicate").await {
             Err(_) => again = Some(item.work.clone()),
@@ -151,7 +154,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 }
             }
         }
-        self.queue.done(&slot);
+        taken.done();
     }
 
     /// Looks after the roles.
@@ -248,12 +251,13 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let Some(regime) = self.knowledge.current() else { return };
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline
-            && let Some((slot, item)) = self.queue.take()
+            && let Some(taken) = self.queue.take()
         {
-            if self.work(&regime, copy, &slot.address(), &item.work).await.is_err() {
+            if self.work(&regime, copy, &taken.slot.address(), &taken.item.work).await.is_err() {
                 self.meters.dropped.add();
+                self.doubts.note(taken.slot.clone(), deadline);
             }
-            self.queue.done(&slot);
+            taken.done();
         }
     }
 
