@@ -117,7 +117,11 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         }
         let version = record.version;
         let regime = self.roles_after(&regime, key).await?;
-        let change = Change::Write(key.clone(), record, how);
+        let change = match how.mode {
+            // It is late, and lands where nothing is, though it may have ended meanwhile.
+            Mode::Create => Change::Supply(key.clone()),
+            _ => Change::Write(key.clone(), record, how),
+        };
         let came_back: Vec<usize> =
             self.followers(&regime).filter(|copy| !followers.contains(copy)).collect();
         let late = join_all(came_back.into_iter().map(|copy| {
@@ -328,9 +332,17 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
 
     /// As often as the settings say.
     pub(crate) async fn bring(&self, regime: &Regime, copy: usize, change: &Change) -> Result<(), Failure> {
-        let mut failed = 0;
+        let (mut failed, begun) = (0, Instant::now());
+        let creates =
+            matches!(change, Change::Write(_, _, how) if matches!(how.mode, Mode::Create | Mode::Newer));
+        let late = Change::Supply(change.key().clone());
         loop {
+            let change = if creates && failed > 0 { &late } else { change };
             match self.push(regime, copy, change).await {
+                // It lands where nothing is, however late; what it creates may have ended meanwhile.
+                Ok(()) if creates && begun.elapsed() >= self.config.patience => {
+                    return Box::pin(self.push(regime, copy, &late)).await;
+                }
                 Err(Failure::Copy(error)) => {
                     failed += 1;
                     if !error.is_transient() || failed >= self.config.attempts {
@@ -381,7 +393,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             }
             Change::Touch(key, how) => vec![(key, Work::Touch(*how))],
             Change::Bury(key, tombstone, _) => vec![(key, Work::Record(tombstone.clone()))],
-            Change::Compare(key) => vec![(key, Work::Compare)],
+            Change::Compare(key) | Change::Supply(key) => vec![(key, Work::Compare)],
         };
         for (key, work) in works {
             if self.queue.push(key, work.clone()).is_ok() {

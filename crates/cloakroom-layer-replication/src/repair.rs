@@ -42,6 +42,8 @@ pub(crate) enum Change {
     Bury(SessionKey, Record, Version),
     /// Whatever it has decided.
     Compare(SessionKey),
+    /// The same where it is no wonder that the copy lacks it.
+    Supply(SessionKey),
 }
 
 impl Change {
@@ -51,7 +53,8 @@ impl Change {
             | Self::Rotate(key, ..)
             | Self::Touch(key, _)
             | Self::Bury(key, ..)
-            | Self::Compare(key) => key,
+            | Self::Compare(key)
+            | Self::Supply(key) => key,
         }
     }
 }
@@ -82,6 +85,9 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 replica.write(key, tombstone.clone(), Write::update(*buried)).await.map(drop)
             }
             Change::Compare(key) => return Box::pin(self.agree(regime, copy, key)).await,
+            Change::Supply(key) => {
+                return Box::pin(self.agree_on(regime, copy, key, Missing::Place, None)).await;
+            }
         };
         match (done, change) {
             (Ok(()), Change::Write(key, record, how)) if how.mode == Mode::Overwrite => {

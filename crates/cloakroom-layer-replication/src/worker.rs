@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cloakroom_core::{Result, SessionBackend};
 use futures_util::StreamExt;
-use futures_util::future::{Either, join3, select};
+use futures_util::future::{Either, join, join3, select};
 use futures_util::stream::FuturesUnordered;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -67,7 +67,9 @@ impl<P: SessionBackend, S: SessionBackend> ReplicationWorker<P, S> {
     /// Works for ever. Dropping the future stops it; what is in the queue stays there for the next worker.
     pub async fn run(self) {
         let answering = AtomicU64::new(0);
-        join3(self.0.pump(), self.0.supervise(&answering), self.0.restore(&answering)).await;
+        let inner = &self.0;
+        let looking = join(inner.supervise(&answering), inner.stand_in(&answering));
+        join3(inner.pump(), looking, inner.restore(&answering)).await;
     }
 
     /// Spawns it.
@@ -174,7 +176,20 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 continue;
             }
             paused = None;
-            if reached & (1 << regime.authority) == 0 {
+        }
+    }
+
+    /// Lets another copy decide where the authority does not answer. Beside the polls: it takes its time, in which another
+    /// process may have done so.
+    async fn stand_in(&self, answering: &AtomicU64) {
+        loop {
+            tokio::time::sleep(self.config.poll).await;
+            let reached = answering.load(Ordering::Relaxed);
+            if let Some(regime) = self.knowledge.current()
+                && reached != 0
+                && !regime.moving
+                && reached & (1 << regime.authority) == 0
+            {
                 self.fail_over(regime).await;
             }
         }

@@ -12,6 +12,11 @@ use crate::pair::pause;
 
 use super::plan::Plan;
 
+/// With fail-over and several processes, one server after the other goes only with so much time between, in which a copy that
+/// took over tells the one that came back. Else a process may meet the former authority and never the new one, and
+/// goes on with it: there is no quorum.
+const SETTLED: Duration = Duration::from_secs(4);
+
 /// With fail-over, of what one process and one server say about roles only one message in so long a time is lost or late:
 /// more would be a network that is split.
 const SPARED: Duration = Duration::from_secs(3);
@@ -50,6 +55,7 @@ struct Server {
     life: u64,
     /// Until then it takes calls and executes or answers none.
     hangs: Instant,
+    started: Instant,
 }
 
 /// What a process has of a server.
@@ -102,7 +108,7 @@ impl World {
         let begin = (Instant::now(), clock.now());
         let server = |_| {
             let store = InMemorySessionBackend::with_clock(clock.clock());
-            Mutex::new(Server { store, up: true, silent: false, life: 0, hangs: begin.0 })
+            Mutex::new(Server { store, up: true, silent: false, life: 0, hangs: begin.0, started: begin.0 })
         };
         let servers = (0..plan.servers).map(server).collect();
         let rng = Mutex::new(Rng(seed.wrapping_mul(0xD129_0C3B_5F2E_7A4D) ^ seed));
@@ -169,7 +175,29 @@ impl World {
     }
 
     pub(crate) fn start(&self, server: usize) {
-        lock(&self.servers[server]).up = true;
+        let mut server = lock(&self.servers[server]);
+        if !server.up {
+            server.up = true;
+            server.started = Instant::now();
+        }
+    }
+
+    /// Whether all the other servers have answered for so long that whoever decides has told them.
+    pub(crate) fn others_have_settled(&self, server: usize) -> bool {
+        let settled = |server: &Mutex<Server>| {
+            let server = lock(server);
+            server.up && server.hangs.max(server.started).elapsed() > SETTLED
+        };
+        self.begin.0.elapsed() < SETTLED && self.have_all_been_up(server)
+            || self.servers.iter().enumerate().all(|(other, it)| other == server || settled(it))
+    }
+
+    fn have_all_been_up(&self, server: usize) -> bool {
+        let steady = |it: &Mutex<Server>| {
+            let it = lock(it);
+            it.up && it.hangs <= self.begin.0 && it.started <= self.begin.0
+        };
+        self.servers.iter().enumerate().all(|(other, it)| other == server || steady(it))
     }
 
     /// For all processes.
