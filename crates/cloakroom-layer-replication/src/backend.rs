@@ -129,6 +129,7 @@ impl<P: SessionBackend, S: SessionBackend> ReplicatedSessionBackend<P, S> {
         ReplicationStatus {
             epoch: regime.map_or(0, |regime| regime.epoch),
             copies,
+            in_doubt: knowledge.is_in_doubt(),
             queued: queue.len(),
             lag: queue.lag(),
             dropped: meters.dropped.count(),

@@ -385,7 +385,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             Change::Write(key, record, how) if how.mode != Mode::Overwrite => {
                 vec![(key, Work::Record(record.clone()))]
             }
-            Change::Write(key, ..) => vec![(key, Work::Compare)],
+            Change::Write(key, record, _) => vec![(key, Work::Compare(Some(record.clone())))],
             Change::Rotate(old, new, record, how) => {
                 let left = how.trail.clone();
                 let left = left.unwrap_or_else(|| self.tombstone(&record.clone().with_version(how.expected)));
@@ -393,7 +393,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             }
             Change::Touch(key, how) => vec![(key, Work::Touch(*how))],
             Change::Bury(key, tombstone, _) => vec![(key, Work::Record(tombstone.clone()))],
-            Change::Compare(key) | Change::Supply(key) => vec![(key, Work::Compare)],
+            Change::Compare(key) | Change::Supply(key) => vec![(key, Work::Compare(None))],
         };
         for (key, work) in works {
             if self.queue.push(key, work.clone()).is_ok() {
@@ -435,7 +435,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     /// Looks on the copies for what the authority does not have, and takes it back.
     pub(crate) async fn recover(&self, regime: &Regime, key: &SessionKey) -> Result<Option<Record>> {
         match self.queue.pending(key) {
-            Some(Some(record)) if !record.is_live() => return Ok(Some(record)),
+            Some(record) if !record.is_live() => return Ok(Some(record)),
             Some(_) => return Ok(None),
             None => {}
         }
@@ -479,8 +479,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 for copy in (0..self.copies()).filter(|copy| regime.status(*copy) == CopyStatus::InSync) {
                     // What is still on its way there is newer.
                     let read = match self.queue.pending(key) {
-                        Some(None) => return Err(error),
-                        Some(record) => Ok(record.filter(|record| !record.is_expired(self.now()))),
+                        Some(record) => Ok(Some(record).filter(|record| !record.is_expired(self.now()))),
                         None => self.replica(copy).read(key).await,
                     };
                     // That a copy which forgets has nothing says nothing.

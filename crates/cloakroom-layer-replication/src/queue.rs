@@ -57,8 +57,8 @@ pub(crate) struct Item {
 pub(crate) enum Work {
     Record(Record),
     Touch(Touch),
-    /// Whatever the authority has.
-    Compare,
+    /// Whatever the authority has; at least that, where it is known.
+    Compare(Option<Record>),
 }
 
 /// Something that is being brought to the copies. Dropped before it is [done](Self::done), it waits again, as the first.
@@ -72,6 +72,20 @@ pub(crate) struct Taken<'a> {
 impl Taken<'_> {
     pub(crate) fn done(self) {
         self.queue.state().under_way.remove(&self.slot);
+    }
+
+    /// It waits again, as the last, whether there is room or not: it had its place.
+    pub(crate) fn again(self, work: Work) {
+        let mut state = self.queue.state();
+        if let Some(item) = state.under_way.get_mut(&self.slot) {
+            item.work = work;
+        }
+        if !state.waiting.contains_key(&self.slot)
+            && let Some(item) = state.under_way.remove(&self.slot)
+        {
+            state.order.push_back(self.slot.clone());
+            state.waiting.insert(self.slot.clone(), item);
+        }
     }
 }
 
@@ -107,21 +121,15 @@ impl Queue {
     }
 
     pub(crate) fn push(&self, key: &SessionKey, work: Work) -> Result<(), Full> {
-        self.push_again(key, work, Instant::now())
-    }
-
-    /// The same for what has waited since then.
-    pub(crate) fn push_again(&self, key: &SessionKey, work: Work, since: Instant) -> Result<(), Full> {
         let slot = Slot::of(key);
         let mut state = self.state();
         if let Some(item) = state.waiting.get_mut(&slot) {
             item.work = newest(item.work.clone(), work);
-            item.since = item.since.min(since);
         } else if state.waiting.len() >= self.capacity {
             return Err(Full);
         } else {
             state.order.push_back(slot.clone());
-            state.waiting.insert(slot, Item { work, since });
+            state.waiting.insert(slot, Item { work, since: Instant::now() });
         }
         drop(state);
         self.work.notify_one();
@@ -167,12 +175,12 @@ impl Queue {
         Some(Taken { queue: self, slot, item })
     }
 
-    /// The record of a session that is on its way; `Some(None)` when something is that the queue does not know.
-    pub(crate) fn pending(&self, key: &SessionKey) -> Option<Option<Record>> {
+    /// The record of a session that is on its way.
+    pub(crate) fn pending(&self, key: &SessionKey) -> Option<Record> {
         let (slot, state) = (Slot::of(key), self.state());
         match &state.waiting.get(&slot).or_else(|| state.under_way.get(&slot))?.work {
-            Work::Record(record) => Some(Some(record.clone())),
-            Work::Compare => Some(None),
+            Work::Record(record) => Some(record.clone()),
+            Work::Compare(record) => record.clone(),
             Work::Touch(_) => None,
         }
     }
@@ -203,6 +211,10 @@ impl Queue {
 }
 
 fn newest(waiting: Work, new: Work) -> Work {
+    let later = |old: Option<Record>, new: Option<Record>| match (old, new) {
+        (Some(old), Some(new)) if !order::supersedes(&new, &old) => Some(old),
+        (old, new) => new.or(old),
+    };
     match (waiting, new) {
         (Work::Record(old), Work::Record(new)) if !order::supersedes(&new, &old) => Work::Record(old),
         (Work::Record(mut record), Work::Touch(touch)) => {
@@ -211,7 +223,11 @@ fn newest(waiting: Work, new: Work) -> Work {
             }
             Work::Record(record)
         }
-        (Work::Compare, _) | (_, Work::Compare) => Work::Compare,
+        (Work::Compare(old), Work::Compare(new)) => Work::Compare(later(old, new)),
+        (Work::Compare(old), Work::Record(new)) => Work::Compare(later(old, Some(new))),
+        (Work::Record(old), Work::Compare(new)) => Work::Compare(later(Some(old), new)),
+        (Work::Compare(old), Work::Touch(_)) => Work::Compare(old),
+        (Work::Touch(_), new @ Work::Compare(_)) => new,
         (_, new) => new,
     }
 }

@@ -136,8 +136,13 @@ impl<P: SessionBackend, S: SessionBackend> ReplicatedSessionBackend<P, S> {
         self.0.catch_up_by(copy, Some(Manner::Replace), &mut progress).await
     }
 
-    /// Makes a copy that is in sync decide from now on. For two poll intervals nobody can write. Dropped half-way it is
-    /// finished in the background.
+    /// Makes a copy that is in sync decide from now on; 0 is the primary. For two poll intervals nobody can write. Dropped
+    /// half-way it is finished in the background.
+    ///
+    /// Where the copy that decides does not answer, or was emptied, it is taken for gone: the other decides at once, and the
+    /// former one follows when it returns. What was acknowledged while this copy was behind, unknown to this process, is lost
+    /// then. Where the copy decides already, those that are silent are left behind, which ends a
+    /// [doubt](crate::ReplicationStatus::in_doubt).
     ///
     /// # Errors
     /// `Unavailable` when the copy is behind, or the queue cannot be emptied within the patience; `InvalidConfig` when there

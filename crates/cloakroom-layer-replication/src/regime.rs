@@ -37,22 +37,25 @@ pub(crate) struct Regime {
 }
 
 impl Regime {
-    const LENGTH: usize = 43;
+    const LENGTH: usize = 44;
 
-    fn encode(self) -> Vec<u8> {
+    /// For that copy, which says its own number too.
+    fn encode(self, copy: usize) -> Vec<u8> {
+        let number = |copy| u8::try_from(copy).unwrap_or(u8::MAX);
         let mut bytes = vec![1];
         for word in [self.epoch, self.behind, self.catching, self.term] {
             bytes.extend(word.to_be_bytes());
         }
         bytes.extend(self.since.to_be_bytes());
-        bytes.extend([u8::try_from(self.authority).unwrap_or(u8::MAX), u8::from(self.moving)]);
+        bytes.extend([number(self.authority), u8::from(self.moving), number(copy)]);
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    /// With the number of the copy that it was written on.
+    fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
         let word = |at: usize| -> Option<[u8; 8]> { bytes.get(at..at + 8)?.try_into().ok() };
         (bytes.len() == Self::LENGTH && bytes.first() == Some(&1)).then_some(())?;
-        Some(Self {
+        let regime = Self {
             epoch: u64::from_be_bytes(word(1)?),
             behind: u64::from_be_bytes(word(9)?),
             catching: u64::from_be_bytes(word(17)?),
@@ -60,7 +63,8 @@ impl Regime {
             since: i64::from_be_bytes(word(33)?),
             authority: usize::from(*bytes.get(41)?),
             moving: *bytes.get(42)? == 1,
-        })
+        };
+        Some((regime, usize::from(*bytes.get(43)?)))
     }
 
     /// Whether it holds where both are told: the later one. Of two that began from the same, each on a copy that the other
@@ -175,12 +179,18 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let Some(record) = self.replica(copy).read(&self.control).await? else {
             return Ok((Regime::default(), None));
         };
-        let regime = Regime::decode(&record.payload).filter(|regime| regime.authority < self.copies());
-        let regime = regime.ok_or_else(|| {
-            let error = SessionError::new(ErrorKind::Corrupted, "read roles").with_backend(NAME);
-            error.with_message("the control record of another number of copies, or of something else")
-        })?;
-        Ok((regime, Some(record)))
+        let wrong = |kind, message| {
+            Err(SessionError::new(kind, "read roles").with_backend(NAME).with_message(message))
+        };
+        match Regime::decode(&record.payload) {
+            Some((_, place)) if place != copy => wrong(
+                ErrorKind::InvalidConfig,
+                "a copy is configured at another place than it was: the order of copies never changes",
+            ),
+            Some((regime, _)) if regime.authority < self.copies() => Ok((regime, Some(record))),
+            Some(_) => wrong(ErrorKind::InvalidConfig, "the copy that decides is not configured any more"),
+            None => wrong(ErrorKind::Corrupted, "the control record is something else"),
+        }
     }
 
     /// Whether the roles are still what an operation began with, by the word of the authority and of that copy.
@@ -263,12 +273,12 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         Ok(next)
     }
 
-    pub(crate) async fn mirror(&self, copy: usize, regime: Regime) {
-        if let Ok((there, record)) = self.control(copy).await
-            && regime.outranks(&there)
-        {
-            drop(self.write_control(copy, regime, record.as_ref()).await);
+    pub(crate) async fn mirror(&self, copy: usize, regime: Regime) -> Result<()> {
+        let (there, record) = self.control(copy).await?;
+        if regime.outranks(&there) {
+            self.write_control(copy, regime, record.as_ref()).await?;
         }
+        Ok(())
     }
 
     pub(crate) async fn write_control(
@@ -278,7 +288,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         there: Option<&Record>,
     ) -> Result<()> {
         let now = self.now();
-        let record = Record::new(regime.encode(), now);
+        let record = Record::new(regime.encode(copy), now);
         let (record, how) = match there {
             Some(there) => (record.with_version(there.version.next(now)), Write::update(there.version)),
             None => (record, Write::create()),
@@ -321,6 +331,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     /// From now on it gets what is written.
     pub(crate) async fn admit(&self, copy: usize) -> Result<Regime> {
         let current = self.regime("change roles").await?;
+        // One that answers may still be full, or read-only.
+        self.mirror(copy, current).await?;
         self.change(current, |next| {
             next.behind &= !(1 << copy);
             next.catching |= 1 << copy;
@@ -355,7 +367,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
 
     async fn fail_over_once(&self, from: Regime) -> bool {
         for failed in 1..=self.config.attempts {
-            if self.control(from.authority).await.is_ok() {
+            // As long as a hang would last, nobody could write.
+            if timeout(self.config.poll, self.control(from.authority)).await.is_ok_and(|told| told.is_ok()) {
                 return self.knowledge.current().is_some_and(|now| now.authority != from.authority);
             }
             tokio::time::sleep(self.config.pause(failed)).await;
@@ -406,7 +419,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let survey = self.survey(self.config.patience).await?;
         let current = self.knowledge.current().unwrap_or(survey.highest);
         match current.status(to) {
-            CopyStatus::Authority => return Ok(()),
+            CopyStatus::Authority => return self.stay(current, survey.reached).await,
             CopyStatus::InSync => {}
             _ => return Err(unavailable("promote", "the copy is behind")),
         }
@@ -414,6 +427,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             return self.take_over(current, to).await;
         }
         let current = self.regime("promote").await?;
+        // What arrives meanwhile is little.
+        self.drain(self.config.patience).await;
         let paused = self.change(current, |next| next.moving = true).await?;
         tokio::time::sleep(self.config.poll * 2).await;
         let left = self.drain(self.config.patience).await;
@@ -425,10 +440,22 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         };
         let moved = self.change(paused, settle).await?;
         // The former authority says so too, or a process that starts without the new one would believe the old.
-        self.mirror(current.authority, moved).await;
+        drop(self.mirror(current.authority, moved).await);
         if left > 0 {
             return Err(unavailable("promote", "the queue could not be emptied"));
         }
+        Ok(())
+    }
+
+    /// The word of somebody who knows that a silent copy did not take over: it is left behind.
+    async fn stay(&self, mut current: Regime, reached: u64) -> Result<()> {
+        let silent = |copy: &usize| reached & (1 << copy) == 0;
+        for copy in self.followers(&current).filter(silent).collect::<Vec<_>>() {
+            let now = self.now();
+            current = self.change(current, |next| next.lose(copy, now)).await?;
+            self.meters.lost_copies.add();
+        }
+        self.knowledge.doubt(false);
         Ok(())
     }
 

@@ -366,7 +366,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let change = match work {
             Work::Record(record) => Change::Write(key.clone(), record.clone(), Write::newer()),
             Work::Touch(touch) => Change::Touch(key.clone(), *touch),
-            Work::Compare => Change::Compare(key.clone()),
+            Work::Compare(_) => Change::Compare(key.clone()),
         };
         self.bring(regime, copy, &change).await
     }
@@ -374,7 +374,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     /// For the worker to look at: when it can, and once more when a call that was given up has arrived or never will.
     pub(crate) fn suspect(&self, key: &SessionKey) {
         let due = Instant::now() + self.config.poll * 2 + self.config.patience;
-        if self.queue.push(key, Work::Compare).is_err() {
+        if self.queue.push(key, Work::Compare(None)).is_err() {
             self.meters.dropped.add();
             self.doubts.note_all(due);
         }

@@ -23,6 +23,9 @@ pub struct ReplicationStatus {
     pub epoch: u64,
     /// The primary, then the secondaries. Empty until the first operation has read who decides.
     pub copies: Vec<CopyStatus>,
+    /// Nothing is read or written, because a copy is away that may be the one that decides, or the one that decides was
+    /// emptied. [`promote`](crate::ReplicatedSessionBackend::promote) says which one decides.
+    pub in_doubt: bool,
     /// Sessions that wait for the worker.
     pub queued: usize,
     /// How long the first of them has waited.

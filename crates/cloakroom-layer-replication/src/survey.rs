@@ -48,8 +48,14 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                         survey.highest = regime;
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::Corrupted => return Err(error),
-                Err(_) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::Corrupted | ErrorKind::InvalidConfig) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    if self.knowledge.current().is_none() {
+                        tracing::warn!(target: "cloakroom::replication", copy, %error, "a copy does not say who decides");
+                    }
+                }
             }
         }
         Ok(survey)
@@ -100,7 +106,9 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         }
         self.write_control(0, first, None).await?;
         let others = (1..self.copies()).filter(|copy| first.status(*copy) == CopyStatus::InSync);
-        join_all(others.map(|copy| self.mirror(copy, first))).await;
+        let told = others.map(|copy| timeout(self.config.patience, self.mirror(copy, first)));
+        // Who was not told is behind at the next look.
+        join_all(told).await;
         Ok(self.adopt(first))
     }
 

@@ -123,7 +123,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     async fn process(&self, taken: Taken<'_>) {
         let (key, item) = (taken.slot.address(), taken.item.clone());
         let mut again = None;
-        match self.regime("replicate").await {
+        match self.roles("replicate").await {
             Err(_) => again = Some(item.work.clone()),
             Ok(regime) => {
                 // What was queued for the copies of a former authority is news to the one that decides now.
@@ -131,7 +131,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 for copy in news.into_iter().chain(self.followers(&regime)) {
                     match self.work(&regime, copy, &key, &item.work).await {
                         Ok(()) => {}
-                        Err(Failure::Undecided(_)) => again = Some(Work::Compare),
+                        Err(Failure::Undecided(_)) => again = Some(Work::Compare(None)),
                         Err(Failure::Copy(_)) if copy == regime.authority => again = Some(item.work.clone()),
                         failed => {
                             if self.counted(&regime, copy, failed).await.is_err() {
@@ -143,18 +143,13 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 }
             }
         }
-        if let Some(work) = again {
-            tokio::time::sleep(self.config.poll).await;
-            if self.queue.push_again(&key, work, item.since).is_err() {
-                self.meters.dropped.add();
-                if let Some(regime) = self.knowledge.current() {
-                    for copy in self.followers(&regime) {
-                        drop(self.lose(copy, &regime).await);
-                    }
-                }
+        match again {
+            None => taken.done(),
+            Some(work) => {
+                tokio::time::sleep(self.config.poll).await;
+                taken.again(work);
             }
         }
-        taken.done();
     }
 
     /// Looks after the roles.
@@ -203,7 +198,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             tokio::time::sleep(pause.min(LONGEST_PAUSE.max(self.config.poll))).await;
             self.look_for_escaped().await;
             while let Some(slot) = self.doubts.next() {
-                if self.queue.push(&slot.address(), Work::Compare).is_err() {
+                if self.queue.push(&slot.address(), Work::Compare(None)).is_err() {
                     self.doubts.note_all(Instant::now());
                 }
             }

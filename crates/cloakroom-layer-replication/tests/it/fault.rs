@@ -16,6 +16,7 @@ use crate::pair::{Pair, held, lives, pause, quick};
 #[tokio::test(start_paused = true)]
 async fn secondary_slow_async_writes_do_not_wait_for_it() {
     let pair = Pair::new(AsyncReplication, quick());
+    pair.backend.count(&Filter::unscoped()).await.unwrap();
     let gate = pair.secondary.hold_before(Operation::Write);
     let worker = pair.backend.worker().start();
     let begin = tokio::time::Instant::now();

@@ -5,6 +5,7 @@ mod conformance;
 mod failover;
 mod fault;
 mod log;
+mod operator;
 mod option;
 mod pair;
 mod process;

@@ -33,6 +33,7 @@ async fn retries_of_a_copy_that_comes_back_in_time_are_made_and_paused() {
 #[tokio::test(start_paused = true)]
 async fn retries_that_are_used_up_leave_the_copy_behind() {
     let pair = Pair::new(AcknowledgedReplication, quick().with_retries(2, Duration::from_millis(10)));
+    pair.create("warm").await;
     pair.secondary.inject(Fault::before(Operation::Write, ErrorKind::Unavailable).times(2));
     let (key, _) = pair.create("{}").await;
     assert!(lives(&pair.primary, &key).await && !lives(&pair.secondary, &key).await);
@@ -139,13 +140,18 @@ async fn queue_holds_each_session_once_with_its_newest_record() {
 #[tokio::test(start_paused = true)]
 async fn worker_stopped_at_the_deadline_says_what_is_left() {
     let pair = Pair::new(AsyncReplication, quick());
+    let (key, _) = pair.create("{}").await;
     let gate = pair.secondary.hold_before(Operation::Write);
-    pair.create("{}").await;
     let worker = pair.backend.worker().start();
     gate.arrived().await;
     let begin = Instant::now();
     assert_eq!(worker.stop(Duration::from_secs(2)).await, 1);
     assert_eq!(begin.elapsed(), Duration::from_secs(2));
+    // What it had in hand is the next one's.
+    gate.open();
+    assert!(!lives(&pair.secondary, &key).await);
+    assert_eq!(pair.backend.worker().start().stop(Duration::MAX).await, 0);
+    assert!(lives(&pair.secondary, &key).await);
 }
 
 #[tokio::test]

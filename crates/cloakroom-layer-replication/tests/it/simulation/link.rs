@@ -152,7 +152,7 @@ impl SessionBackend for Link {
         let (mut how, is_control) = (how, key.scope().is_some());
         let skip = (self.flawed(Flaw::NoTombstones) && record.state == State::Ended)
             || (self.flawed(Flaw::Lies) && self.world.chance(5))
-            || (self.flawed(Flaw::NoControl) && is_control);
+            || (self.flawed(Flaw::NoControl) && is_control && matches!(how.mode, Mode::Update(_)));
         if self.flawed(Flaw::NoCompare) && matches!(how.mode, Mode::Update(_)) {
             how = Write::overwrite();
         }
