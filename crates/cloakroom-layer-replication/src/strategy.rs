@@ -146,8 +146,8 @@ impl ReplicationConfig {
         self
     }
 
-    /// How often the worker looks whether copies came back or another process changed who decides; an answer that takes
-    /// longer than three quarters of it does not count. For twice as long another process may still read from the former
+    /// How often the worker looks whether copies came back or another process changed who decides; twice in each, and an
+    /// answer that takes longer than half of it does not count. For twice as long another process may still read from the former
     /// authority. The same in all processes; from 10 ms to an hour.
     pub const fn with_poll_interval(mut self, interval: Duration) -> Self {
         let least = Duration::from_millis(10);
