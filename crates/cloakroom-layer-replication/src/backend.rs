@@ -35,13 +35,14 @@ pub(crate) struct Inner<P, S> {
     invalid: Option<&'static str>,
     pub(crate) control: SessionKey,
     pub(crate) knowledge: Knowledge,
+    pub(crate) first_look: tokio::sync::OnceCell<()>,
     pub(crate) turn: Turn,
     pub(crate) queue: Queue,
     pub(crate) meters: Meters,
     /// Repairs of one session take turns, on one of several, by the id.
     gates: [tokio::sync::Mutex<LastRepair>; GATES],
     pub(crate) doubts: Doubts,
-    /// What to look for on the copies, when nothing is under way there any more.
+    /// What to look for on the copies, and when.
     pub(crate) again: Mutex<Vec<(Timestamp, Filter)>>,
 }
 
@@ -88,6 +89,7 @@ impl<P: SessionBackend, S: SessionBackend> ReplicatedSessionBackend<P, S> {
             strategy,
             invalid: None,
             control: control(),
+            first_look: tokio::sync::OnceCell::new(),
             turn: Turn::default(),
             queue: Queue::new(config.queue_capacity),
             meters: Meters::default(),
@@ -220,14 +222,20 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         Ok(())
     }
 
+    /// At the next opportunity, and once more when nothing is under way there any more.
     pub(crate) fn look_again(&self, filter: &Filter) {
-        let due = self.now() + self.config.patience.saturating_mul(2) + Duration::from_secs(1);
+        let now = self.now();
+        self.look_again_at(now, filter);
+        self.look_again_at(now + self.config.patience.saturating_mul(2) + Duration::from_secs(1), filter);
+    }
+
+    pub(crate) fn look_again_at(&self, due: Timestamp, filter: &Filter) {
         let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
-        if again.len() >= 64 {
-            again.clear();
-            again.push((due, Filter::everywhere()));
-        } else {
+        if again.len() < 64 {
             again.push((due, filter.clone()));
+        } else {
+            let latest = again.iter().map(|(at, _)| *at).max().map_or(due, |at| at.max(due));
+            *again = vec![(latest, Filter::everywhere())];
         }
     }
 }

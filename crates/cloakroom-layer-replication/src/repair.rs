@@ -206,6 +206,12 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSES[1]);
                 }
+                // Before it gets that: a successor beside what it came from would be the session under two keys.
+                Step::Place(..) if lacks && missing == Missing::Lose => {
+                    let error = SessionError::new(ErrorKind::Unexpected, "write").with_backend(NAME);
+                    let message = "the copy lacks what was changed: it misses more than that";
+                    return Err(Failure::Copy(error.with_message(message)));
+                }
                 Step::Place(record, how) => {
                     let (version, lives) = (record.version, record.is_live());
                     self.confirm(regime, copy).await.map_err(Failure::Undecided)?;
@@ -216,12 +222,6 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     match self.place(regime, copy, key, there.as_ref(), record, how).await {
                         Err(error) if !is_refusal(&error) => return Err(Failure::Copy(error)),
                         Err(_) => {}
-                        Ok(()) if lacks && missing == Missing::Lose => {
-                            let error = SessionError::new(ErrorKind::Unexpected, "write").with_backend(NAME);
-                            let error = error
-                                .with_message("the copy lacked what was changed: it misses more than that");
-                            return Err(Failure::Copy(error));
-                        }
                         // What the authority had a moment ago is what was decided before, or came of it.
                         Ok(()) => {
                             self.meters.repairs.add();

@@ -11,6 +11,9 @@ use crate::regime::{Regime, is_control};
 use crate::status::CopyStatus;
 use crate::strategy::Failover;
 
+/// Before looking once more.
+const AGAIN: Duration = Duration::from_millis(50);
+
 /// What the copies said.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Survey {
@@ -61,10 +64,22 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         Ok(survey)
     }
 
-    /// The first look. A copy that does not answer may have been the last to decide, unless it is said to be behind.
+    /// The first look, once for all that wait for it.
     pub(crate) async fn learn(&self) -> Result<Regime> {
-        for _ in 0..4 {
-            let survey = self.survey(self.config.patience).await?;
+        let first = timeout(self.config.patience, self.first_look.get_or_try_init(|| self.look()));
+        let late = || unavailable("read roles", "the copies take too long");
+        first.await.unwrap_or_else(|_| Err(late()))?;
+        self.knowledge.current().ok_or_else(late)
+    }
+
+    /// A copy that does not answer may have been the last to decide, unless it is said to be behind.
+    async fn look(&self) -> Result<()> {
+        for round in 0..4 {
+            if round > 0 {
+                // Another process writes the first record; it is not on all copies yet.
+                tokio::time::sleep(AGAIN).await;
+            }
+            let survey = self.survey(self.config.patience / 2).await?;
             let highest = survey.highest;
             let missing: Vec<usize> =
                 (0..self.copies()).filter(|copy| survey.reached & (1 << copy) == 0).collect();
@@ -82,6 +97,9 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             }
             let harmless = |copy: &usize| (highest.behind | highest.catching) & (1 << copy) != 0;
             if !survey.has_word_of(highest.authority) {
+                if survey.reached & (1 << highest.authority) != 0 && round < 3 {
+                    continue;
+                }
                 let message = "the copy that decides does not answer, or is empty";
                 return Err(unavailable("read roles", message));
             }
@@ -89,13 +107,14 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 let message = "a copy does not answer, and it may be the one that decides";
                 return Err(unavailable("read roles", message));
             }
-            return Ok(self.knowledge.adopt(highest));
+            self.knowledge.adopt(highest);
+            return Ok(());
         }
         Err(unavailable("read roles", "others keep changing them"))
     }
 
     /// Writes down who decides when nobody ever did. What has sessions is compared first: they may be one side's alone.
-    async fn begin(&self) -> Result<Regime> {
+    async fn begin(&self) -> Result<()> {
         let used = join_all((0..self.copies()).map(|copy| self.is_used(copy))).await;
         let used = used.into_iter().collect::<Result<Vec<bool>>>()?;
         let mut first = Regime { epoch: 1, ..Regime::default() };
@@ -109,7 +128,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let told = others.map(|copy| timeout(self.config.patience, self.mirror(copy, first)));
         // Who was not told is behind at the next look.
         join_all(told).await;
-        Ok(self.adopt(first))
+        self.adopt(first);
+        Ok(())
     }
 
     async fn is_used(&self, copy: usize) -> Result<bool> {

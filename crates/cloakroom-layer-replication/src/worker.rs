@@ -236,7 +236,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         };
         for (_, filter) in due {
             if self.look_for(&filter).await.is_err() {
-                self.look_again(&filter);
+                self.look_again_at(now, &filter);
             }
         }
     }

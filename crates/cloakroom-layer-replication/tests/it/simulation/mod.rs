@@ -244,8 +244,10 @@ fn search(seeds: std::ops::Range<u64>, flaw: Flaw, totals: &Totals) -> Vec<Strin
 /// No acknowledged write is lost, nothing that ended comes back, and the copies converge.
 #[test]
 fn histories_of_replicas_keep_every_promise() {
-    let one: Option<u64> = std::env::var("CLOAKROOM_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = one.map_or(0..10_000, |seed| seed..seed + 1);
+    let number = |name| std::env::var(name).ok().and_then(|seed| seed.parse::<u64>().ok());
+    let one = number("CLOAKROOM_SEED");
+    let more = number("CLOAKROOM_HISTORIES_FROM").map_or(0..10_000, |from| from..from + 10_000);
+    let seeds = one.map_or(more, |seed| seed..seed + 1);
     let (totals, begin) = (Totals::default(), std::time::Instant::now());
     let found = search(seeds, Flaw::None, &totals);
     let count = |total: &AtomicU64| total.load(Ordering::Relaxed);
