@@ -74,11 +74,13 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         {
             return self.write_at_once(regime, key, record, how).await;
         }
+        let since = Instant::now();
         let begun = Begun(self, Some(key));
         let answer = self.replica(regime.authority).write(key, record.clone(), how).await;
         begun.settle(&answer);
         self.decided(regime, answer).await?;
-        self.spread(regime, Change::Write(key.clone(), record, how.with_limits(Limits::none()))).await
+        let change = Change::Write(key.clone(), record, how.with_limits(Limits::none()));
+        self.spread(regime, change, since).await
     }
 
     /// The roles after a decision; where they cannot be told, its session is compared later.
@@ -126,7 +128,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             self.followers(&regime).filter(|copy| !followers.contains(copy)).collect();
         let late = join_all(came_back.into_iter().map(|copy| {
             let (regime, change) = (&regime, &change);
-            async move { self.counted(regime, copy, self.bring(regime, copy, change).await).await }
+            async move { self.counted(regime, copy, self.bring(regime, copy, change, begun).await).await }
         }));
         let settled = followers.into_iter().zip(others).map(|(copy, there)| {
             let (regime, change) = (&regime, &change);
@@ -139,7 +141,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                         let agreed = self.agree_after(regime, copy, key, Some(version)).await;
                         self.counted(regime, copy, agreed).await
                     }
-                    Err(_) => self.counted(regime, copy, self.bring(regime, copy, change).await).await,
+                    Err(_) => self.counted(regime, copy, self.bring(regime, copy, change, begun).await).await,
                 }
             }
         });
@@ -168,7 +170,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         successor.settle(&answer);
         self.decided(regime, answer).await?;
         how.limits = Limits::none();
-        self.spread(regime, Change::Rotate(old.clone(), new.clone(), record, how)).await
+        self.spread(regime, Change::Rotate(old.clone(), new.clone(), record, how), Instant::now()).await
     }
 
     pub(crate) async fn touch(&self, key: &SessionKey, how: Touch) -> Result<bool> {
@@ -180,7 +182,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         }
         let touched = self.decided(regime, answer).await?.is_some();
         if touched {
-            self.spread(regime, Change::Touch(key.clone(), how)).await?;
+            self.spread(regime, Change::Touch(key.clone(), how), Instant::now()).await?;
         }
         begun.1 = None;
         Ok(touched)
@@ -201,7 +203,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             };
             if there.as_ref().is_some_and(|there| !there.is_live()) && self.strategy != AsyncReplication {
                 // Whoever ended it may have gone before the copies heard of it; what is answered here counts.
-                self.spread(regime, Change::Compare(key.clone())).await?;
+                self.spread(regime, Change::Compare(key.clone()), Instant::now()).await?;
             }
             let Some(there) = there.filter(meant) else {
                 // Where another copy decides by now, it may well be there.
@@ -219,7 +221,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 Err(error) if is_refusal(&error) => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
-                    self.spread(regime, Change::Bury(key.clone(), tombstone, there.version)).await?;
+                    let change = Change::Bury(key.clone(), tombstone, there.version);
+                    self.spread(regime, change, Instant::now()).await?;
                     return Ok(true);
                 }
             }
@@ -303,23 +306,23 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         Ok(ended)
     }
 
-    /// Brings a decision to the other copies, or puts it into the queue.
-    async fn spread(&self, regime: Regime, change: Change) -> Result<()> {
-        let spread = Box::pin(self.spread_to(regime, &change)).await;
+    /// Brings a decision to the other copies, or puts it into the queue. The authority was asked for it no earlier than then.
+    async fn spread(&self, regime: Regime, change: Change, since: Instant) -> Result<()> {
+        let spread = Box::pin(self.spread_to(regime, &change, since)).await;
         if let (Err(_), Change::Rotate(_, new, ..)) = (&spread, &change) {
             self.suspect(new);
         }
         spread
     }
 
-    async fn spread_to(&self, regime: Regime, change: &Change) -> Result<()> {
+    async fn spread_to(&self, regime: Regime, change: &Change, since: Instant) -> Result<()> {
         let regime = self.roles_after(&regime, change.key()).await?;
         if self.strategy == AsyncReplication {
             return self.enqueue(regime, change.clone()).await;
         }
         let brought = join_all(self.followers(&regime).map(|copy| {
             let regime = &regime;
-            async move { self.counted(regime, copy, self.bring(regime, copy, change).await).await }
+            async move { self.counted(regime, copy, self.bring(regime, copy, change, since).await).await }
         }));
         let brought = brought.await;
         self.all(change.key(), brought)?;
@@ -331,8 +334,14 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     }
 
     /// As often as the settings say.
-    pub(crate) async fn bring(&self, regime: &Regime, copy: usize, change: &Change) -> Result<(), Failure> {
-        let (mut failed, begun) = (0, Instant::now());
+    pub(crate) async fn bring(
+        &self,
+        regime: &Regime,
+        copy: usize,
+        change: &Change,
+        since: Instant,
+    ) -> Result<(), Failure> {
+        let mut failed = 0;
         let creates =
             matches!(change, Change::Write(_, _, how) if matches!(how.mode, Mode::Create | Mode::Newer));
         let late = Change::Supply(change.key().clone());
@@ -340,7 +349,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             let change = if creates && failed > 0 { &late } else { change };
             match self.push(regime, copy, change).await {
                 // It lands where nothing is, however late; what it creates may have ended meanwhile.
-                Ok(()) if creates && begun.elapsed() >= self.config.patience => {
+                Ok(()) if creates && since.elapsed() >= self.config.patience => {
                     return Box::pin(self.push(regime, copy, &late)).await;
                 }
                 Err(Failure::Copy(error)) => {
@@ -412,7 +421,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 QueueFull::Drop => self.drop_work(&regime).await?,
                 QueueFull::Degrade => {
                     for copy in self.followers(&regime) {
-                        let brought = self.work(&regime, copy, key, &work).await;
+                        let brought = self.work(&regime, copy, key, &work, Instant::now()).await;
                         self.counted(&regime, copy, brought).await?;
                     }
                 }

@@ -251,12 +251,13 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         change(&mut next);
         next.epoch += 1;
         next.term += u64::from(next.authority != from.authority);
-        let (_, record) = self.control(next.authority).await?;
+        let (told, record) = self.control(next.authority).await?;
         if record.is_none() {
             return Err(unavailable("change roles", EMPTY));
         }
-        // A copy that was away may tell of others.
-        if self.survey(self.config.poll / 2).await?.highest.outranks(&from) {
+        // A copy that was away may tell of others. What is replaced counts even if it is too slow to say so twice.
+        let others = self.survey(self.config.poll / 2).await?.highest;
+        if told.outranks(&from) || others.outranks(&from) {
             return Err(unavailable("change roles", "another process changed them"));
         }
         match self.write_control(next.authority, next, record.as_ref()).await {

@@ -215,6 +215,9 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 Step::Place(record, how) => {
                     let (version, lives) = (record.version, record.is_live());
                     self.confirm(regime, copy).await.map_err(Failure::Undecided)?;
+                    if let Some(there) = there.as_ref().filter(|there| lives && there.state == State::Moved) {
+                        self.end_fork(regime, copy, key, there).await?;
+                    }
                     let perhaps_created = truth.is_none() && self.strategy == SyncReplication;
                     if perhaps_created && !self.fence(regime, key, &record).await? {
                         continue;
@@ -355,6 +358,28 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         Ok(true)
     }
 
+    /// A copy that decided before may have rotated what the authority has not, and nobody heard of it: ends what came of
+    /// that, unless the authority has it too.
+    async fn end_fork(
+        &self,
+        regime: &Regime,
+        copy: usize,
+        key: &SessionKey,
+        marker: &Record,
+    ) -> Result<(), Failure> {
+        let authority = self.replica(regime.authority);
+        if self.strategy == AsyncReplication || !authority.capability().durable {
+            return Ok(());
+        }
+        let fork = self.end_of_trail(copy, key, marker).await.map_err(Failure::Copy)?;
+        let Some((last, orphan)) = fork else { return Ok(()) };
+        match authority.read(&last).await.map_err(Failure::Undecided)? {
+            Some(truth) if truth.is_live() => Ok(()),
+            Some(_) => Box::pin(self.agree(regime, copy, &last)).await,
+            None => Box::pin(self.bury_orphan(regime, copy, &last, &orphan)).await.map(drop),
+        }
+    }
+
     /// Brings what the queue held.
     pub(crate) async fn work(
         &self,
@@ -362,13 +387,14 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         copy: usize,
         key: &SessionKey,
         work: &Work,
+        since: Instant,
     ) -> Result<(), Failure> {
         let change = match work {
             Work::Record(record) => Change::Write(key.clone(), record.clone(), Write::newer()),
             Work::Touch(touch) => Change::Touch(key.clone(), *touch),
             Work::Compare(_) => Change::Compare(key.clone()),
         };
-        self.bring(regime, copy, &change).await
+        self.bring(regime, copy, &change, since).await
     }
 
     /// For the worker to look at: when it can, and once more when a call that was given up has arrived or never will.

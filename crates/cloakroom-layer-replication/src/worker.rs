@@ -129,7 +129,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 // What was queued for the copies of a former authority is news to the one that decides now.
                 let news = self.knowledge.has_moved_since(item.since).then_some(regime.authority);
                 for copy in news.into_iter().chain(self.followers(&regime)) {
-                    match self.work(&regime, copy, &key, &item.work).await {
+                    match self.work(&regime, copy, &key, &item.work, item.since).await {
                         Ok(()) => {}
                         Err(Failure::Undecided(_)) => again = Some(Work::Compare(None)),
                         Err(Failure::Copy(_)) if copy == regime.authority => again = Some(item.work.clone()),
@@ -248,7 +248,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         while Instant::now() < deadline
             && let Some(taken) = self.queue.take()
         {
-            if self.work(&regime, copy, &taken.slot.address(), &taken.item.work).await.is_err() {
+            let (key, work) = (taken.slot.address(), &taken.item.work);
+            if self.work(&regime, copy, &key, work, Instant::now()).await.is_err() {
                 self.meters.dropped.add();
                 self.doubts.note(taken.slot.clone(), deadline);
             }

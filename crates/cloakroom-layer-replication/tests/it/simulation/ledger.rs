@@ -24,6 +24,8 @@ pub(crate) struct Story {
     pub(crate) created: bool,
     pub(crate) tokens: BTreeSet<u64>,
     pub(crate) ended: bool,
+    /// By name, not only with all others of its owner.
+    removed: bool,
     pub(crate) perhaps_ended: bool,
     /// Keys that creation and rotations were acknowledged for.
     known: BTreeSet<usize>,
@@ -277,6 +279,7 @@ impl Client {
             let mut book = open(&self.book);
             book.acknowledged += 1;
             book.stories[story].ended = true;
+            book.stories[story].removed = true;
         }
     }
 
@@ -334,7 +337,9 @@ pub(crate) async fn audit(
             let book = open(book);
             let it = &book.stories[story];
             let left = it.left.clone();
-            (it.keys.clone(), it.created, it.tokens.clone(), it.ended, it.perhaps_ended, left)
+            // Who ends all of an owner at another copy does not see what a queue holds back.
+            let ended = if check.tokens { it.ended } else { it.removed };
+            (it.keys.clone(), it.created, it.tokens.clone(), ended, it.perhaps_ended, left)
         };
         let mut alive = Vec::new();
         for (number, key) in keys.iter().enumerate() {
