@@ -67,8 +67,7 @@ impl Regime {
         Some((regime, usize::from(*bytes.get(43)?)))
     }
 
-    /// Whether it holds where both are told: the later one. Of two that began from the same, each on a copy that the other
-    /// did not see, nothing was acknowledged under the one that moved the authority: it was not heard before that went.
+    /// Whether it holds where both are told: the later one. In the same millisecond it is the one that did not move the authority.
     pub(crate) fn outranks(&self, other: &Self) -> bool {
         let rank = |regime: &Self| (regime.epoch, Reverse(regime.term), Reverse(regime.authority));
         rank(self) > rank(other)
@@ -249,7 +248,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     async fn change(&self, from: Regime, change: impl Fn(&mut Regime)) -> Result<Regime> {
         let mut next = from;
         change(&mut next);
-        next.epoch += 1;
+        // The time, if it is later: of two that began from the same, each on a copy that the other did not see, the later one
+        // holds, as nobody acknowledged anything under the earlier one since its copy fell silent.
+        let now = u64::try_from(self.now().as_millis()).unwrap_or(0);
+        next.epoch = now.max(from.epoch.saturating_add(1));
         next.term += u64::from(next.authority != from.authority);
         let (told, record) = self.control(next.authority).await?;
         if record.is_none() {
@@ -270,7 +272,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         self.adopt(next);
         // What a copy that was away says of itself is still needed.
         let others = (0..self.copies()).filter(|copy| next.status(*copy) == CopyStatus::InSync);
-        join_all(others.map(|copy| self.mirror(copy, next))).await;
+        // Nor may one that hangs keep this process from what others say.
+        join_all(others.map(|copy| timeout(self.config.poll, self.mirror(copy, next)))).await;
         Ok(next)
     }
 

@@ -346,6 +346,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         key: &SessionKey,
         orphan: &Record,
     ) -> Result<bool, Failure> {
+        self.confirm(regime, copy).await.map_err(Failure::Undecided)?;
         let tombstone = self.tombstone(orphan);
         if self.strategy == SyncReplication && !self.fence(regime, key, &tombstone).await? {
             self.agree(regime, copy, key).await?;

@@ -150,7 +150,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let now = self.adopt(survey.highest);
         for copy in self.followers(&now).filter(|copy| survey.blank & (1 << copy) != 0) {
             // Emptied, replaced, or never told.
-            drop(self.lose(copy, &now).await);
+            drop(timeout(self.config.poll / 2, self.lose(copy, &now)).await);
         }
         let promotes = self.config.failover == Failover::Promote;
         self.knowledge.doubt(self.knowledge.is_emptied() || (promotes && self.may_have_missed_much(&now)));

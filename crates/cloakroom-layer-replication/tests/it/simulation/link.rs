@@ -106,11 +106,11 @@ impl Link {
 /// A record, or the roles that it holds.
 fn shown(record: &Record, is_control: bool) -> String {
     let word = |at: usize| u64::from_be_bytes(record.payload[at..at + 8].try_into().unwrap());
-    if !is_control || record.payload.len() != 35 {
+    if !is_control || record.payload.len() != 44 {
         return format!("{record:?}");
     }
     let (epoch, behind, catching) = (word(1), word(9), word(17));
-    let (authority, moving) = (record.payload[33], record.payload[34] == 1);
+    let (authority, moving) = (record.payload[41], record.payload[42] == 1);
     format!(
         "ROLES {epoch}: authority {authority}, behind {behind:b}, catching up {catching:b}, moving {moving}"
     )
