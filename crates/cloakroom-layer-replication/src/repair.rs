@@ -246,7 +246,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     }
 
     /// Puts the authority's record on the copy. Where the session was rotated and the copy does not know, it is rotated
-    /// there too, in one step.
+    /// there too, in one step; where the copy never had it, it comes with what it became.
     async fn place(
         &self,
         regime: &Regime,
@@ -257,13 +257,20 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         how: Write,
     ) -> Outcome<()> {
         let replica = self.replica(copy);
-        if let Some(there) = there.filter(|there| there.is_live())
+        if there.is_none_or(Record::is_live)
             && record.state == State::Moved
             && let Some((last, moved)) = self.end_of_trail(regime.authority, key, &record).await?
             && replica.read(&last).await?.is_none()
         {
-            let how = Rotate::new(there.version).with_trail(record);
-            return replica.rotate(key, &last, moved, how).await.map(drop);
+            if let Some(there) = there {
+                let how = Rotate::new(there.version).with_trail(record);
+                return replica.rotate(key, &last, moved, how).await.map(drop);
+            }
+            // It must not be at neither key.
+            match replica.write(&last, moved, Write::newer()).await {
+                Err(error) if !is_refusal(&error) => return Err(error),
+                _ => {}
+            }
         }
         replica.write(key, record, how).await.map(drop)
     }
