@@ -1,6 +1,7 @@
 //! What the authority decides, and how it comes to the others.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cloakroom_core::{
     Capability, ErrorKind, Filter, Limits, Mode, Record, Removal, Result, Rotate, ScopeFilter,
@@ -268,12 +269,20 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     .map(cloakroom_core::Entry::address)
                     .collect();
                 found |= !listed.is_empty();
-                let mut ending = futures_util::stream::iter(listed.into_iter().map(|key| {
-                    let (inner, filter) = (Arc::clone(self), filter.clone());
-                    async move { inner.end_trail(key, &filter).await }
-                }))
-                .buffer_unordered(AT_ONCE);
-                while let Some(one) = ending.next().await {
+                // What was begun is finished, or the copies would not hear of it.
+                let failed = AtomicBool::new(false);
+                let ending = futures_util::stream::iter(listed.into_iter().map(|key| {
+                    let (inner, filter, failed) = (Arc::clone(self), filter.clone(), &failed);
+                    async move {
+                        if failed.load(Ordering::Relaxed) {
+                            return Ok(false);
+                        }
+                        let one = inner.end_trail(key, &filter).await;
+                        failed.fetch_or(one.is_err(), Ordering::Relaxed);
+                        one
+                    }
+                }));
+                for one in ending.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await {
                     ended += u64::from(one?);
                 }
                 after = page.next;
