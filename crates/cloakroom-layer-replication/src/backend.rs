@@ -1,6 +1,5 @@
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use cloakroom_core::{
     Capability, Clock, Cursor, ErrorKind, Filter, KeyKind, Page, Record, Removal, Result, Rotate, Scope,
@@ -42,8 +41,6 @@ pub(crate) struct Inner<P, S> {
     /// Repairs of one session take turns, on one of several, by the id.
     gates: [tokio::sync::Mutex<LastRepair>; GATES],
     pub(crate) doubts: Doubts,
-    /// What to look for on the copies, and when.
-    pub(crate) again: Mutex<Vec<(Timestamp, Filter)>>,
 }
 
 impl<P, S> Clone for ReplicatedSessionBackend<P, S> {
@@ -95,7 +92,6 @@ impl<P: SessionBackend, S: SessionBackend> ReplicatedSessionBackend<P, S> {
             meters: Meters::default(),
             gates: [const { tokio::sync::Mutex::const_new(None) }; GATES],
             doubts: Doubts::default(),
-            again: Mutex::default(),
             config,
         };
         inner.capability = inner.common_capability();
@@ -222,21 +218,14 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         Ok(())
     }
 
-    /// At the next opportunity, and once more when nothing is under way there any more.
-    pub(crate) fn look_again(&self, filter: &Filter) {
-        let now = self.now();
-        self.look_again_at(now, filter);
-        self.look_again_at(now + self.config.patience.saturating_mul(2) + Duration::from_secs(1), filter);
-    }
-
-    pub(crate) fn look_again_at(&self, due: Timestamp, filter: &Filter) {
-        let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
-        if again.len() < 64 {
-            again.push((due, filter.clone()));
-        } else {
-            let latest = again.iter().map(|(at, _)| *at).max().map_or(due, |at| at.max(due));
-            *again = vec![(latest, Filter::everywhere())];
+    pub(crate) async fn count_on(&self, copy: usize, filter: &Filter) -> Result<u64> {
+        let count = self.replica(copy).count(filter).await?;
+        if filter.scope != ScopeFilter::Any {
+            return Ok(count);
         }
+        let mut ours = filter.clone();
+        ours.scope = ScopeFilter::from(self.control.scope());
+        Ok(count.saturating_sub(self.replica(copy).count(&ours).await?))
     }
 }
 
@@ -310,20 +299,13 @@ impl<P: SessionBackend, S: SessionBackend> SessionBackend for ReplicatedSessionB
     async fn count(&self, filter: &Filter) -> Result<u64> {
         self.0.check("count")?;
         let regime = self.0.roles("count").await?;
-        let authority = self.0.replica(regime.authority);
-        let count = authority.count(filter).await?;
-        if regime.epoch == 0 || filter.scope != ScopeFilter::Any {
-            return Ok(count);
-        }
-        let mut ours = filter.clone();
-        ours.scope = ScopeFilter::from(self.0.control.scope());
-        Ok(count.saturating_sub(authority.count(&ours).await?))
+        self.0.count_on(regime.authority, filter).await
     }
 
-    async fn remove_all(&self, filter: &Filter, reason: Removal) -> Result<u64> {
+    async fn remove_all(&self, filter: &Filter, _reason: Removal) -> Result<u64> {
         self.0.check("remove all")?;
         let (inner, filter, left) = (Arc::clone(&self.0), filter.clone(), Left::default());
-        Finish::telling(left.clone(), async move { inner.remove_all(&filter, reason, &left).await }).await
+        Finish::telling(left.clone(), async move { inner.remove_all(&filter, &left).await }).await
     }
 
     async fn sweep(&self, limit: usize) -> Result<u64> {

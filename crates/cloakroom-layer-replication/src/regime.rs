@@ -225,7 +225,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
 
     pub(crate) fn unchanged(&self, regime: &Regime) -> Result<()> {
         let current = self.knowledge.current().unwrap_or_default();
-        if current.authority == regime.authority && !current.moving {
+        // The same one may decide again, after another did.
+        if (current.authority, current.term) == (regime.authority, regime.term) && !current.moving {
             return Ok(());
         }
         Err(unavailable("write", "another copy decides now"))
@@ -445,6 +446,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let moved = self.change(paused, settle).await?;
         // The former authority says so too, or a process that starts without the new one would believe the old.
         drop(self.mirror(current.authority, moved).await);
+        // What processes that went had begun, nobody else knows of.
+        self.doubts.note_all(Instant::now() + self.config.poll * 2 + self.config.patience);
         if left > 0 {
             return Err(unavailable("promote", "the queue could not be emptied"));
         }
@@ -496,11 +499,6 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let asked = self.followers(regime).map(|copy| timeout(self.config.poll, self.control(copy)));
         join_all(asked).await;
         self.unchanged(regime)
-    }
-
-    /// What a copy itself says of the roles.
-    pub(crate) async fn own_word(&self, copy: usize) -> Result<Regime> {
-        Ok(self.control(copy).await?.0)
     }
 
     pub(crate) fn outage(&self, regime: &Regime) -> Duration {

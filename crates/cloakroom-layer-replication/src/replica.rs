@@ -1,6 +1,5 @@
 use cloakroom_core::{
-    Capability, Cursor, Filter, Page, Record, Removal, Result, Rotate, SessionBackend, SessionKey, Touch,
-    Write,
+    Capability, Cursor, Filter, Page, Record, Result, Rotate, SessionBackend, SessionKey, Touch, Write,
 };
 
 /// One copy: the primary, which is number 0, or one of the secondaries.
@@ -51,10 +50,6 @@ impl<P: SessionBackend, S: SessionBackend> Replica<'_, P, S> {
 
     pub(crate) async fn count(&self, filter: &Filter) -> Result<u64> {
         on!(self, it => it.count(filter).await)
-    }
-
-    pub(crate) async fn remove_all(&self, filter: &Filter, reason: Removal) -> Result<u64> {
-        on!(self, it => it.remove_all(filter, reason).await)
     }
 
     pub(crate) async fn sweep(&self, limit: usize) -> Result<u64> {

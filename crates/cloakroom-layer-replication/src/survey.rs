@@ -15,7 +15,7 @@ use crate::strategy::Failover;
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// What the copies said.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Survey {
     /// What holds by their words.
     pub(crate) highest: Regime,
@@ -23,6 +23,8 @@ pub(crate) struct Survey {
     pub(crate) reached: u64,
     /// Who answered that it knows nothing.
     blank: u64,
+    /// What each of them said.
+    words: Vec<(usize, Regime)>,
 }
 
 impl Survey {
@@ -45,6 +47,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         for (copy, answer) in answers.into_iter().enumerate() {
             match answer {
                 Ok((regime, record)) => {
+                    survey.words.push((copy, regime));
                     survey.reached |= 1 << copy;
                     survey.blank |= u64::from(record.is_none()) << copy;
                     if regime.outranks(&survey.highest) {
@@ -152,6 +155,11 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             // Emptied, replaced, or never told.
             drop(timeout(self.config.poll / 2, self.lose(copy, &now)).await);
         }
+        // Who was not told would be believed where it alone answers.
+        let late = survey.words.iter().filter(|(copy, told)| {
+            now.outranks(told) && told.epoch > 0 && now.status(*copy) == CopyStatus::InSync
+        });
+        join_all(late.map(|(copy, _)| timeout(self.config.poll / 2, self.mirror(*copy, now)))).await;
         let promotes = self.config.failover == Failover::Promote;
         self.knowledge.doubt(self.knowledge.is_emptied() || (promotes && self.may_have_missed_much(&now)));
         Ok(survey.reached)

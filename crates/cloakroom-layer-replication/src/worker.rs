@@ -1,6 +1,6 @@
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use cloakroom_core::{Result, SessionBackend};
@@ -196,7 +196,6 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         loop {
             let pause = self.config.poll.saturating_mul(1 << failures.min(10_u32));
             tokio::time::sleep(pause.min(LONGEST_PAUSE.max(self.config.poll))).await;
-            self.look_for_escaped().await;
             while let Some(slot) = self.doubts.next() {
                 if self.queue.push(&slot.address(), Work::Compare(None)).is_err() {
                     self.doubts.note_all(Instant::now());
@@ -224,21 +223,6 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             self.catch_up(copy).await?;
         }
         Ok(())
-    }
-
-    async fn look_for_escaped(&self) {
-        let now = self.now();
-        let due: Vec<_> = {
-            let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
-            let (due, later) = again.drain(..).partition(|(at, _)| *at <= now);
-            *again = later;
-            due
-        };
-        for (_, filter) in due {
-            if self.look_for(&filter).await.is_err() {
-                self.look_again_at(now, &filter);
-            }
-        }
     }
 
     /// Brings what waits to one copy, as far as it goes until then.

@@ -307,9 +307,6 @@ impl Client {
             for story in concerned {
                 book.stories[story].ended = true;
             }
-        } else {
-            // What it may have removed there, the process looks for later; killed, it leaves that to a comparison.
-            self.life.note_left();
         }
     }
 

@@ -18,7 +18,7 @@ use crate::pair::pause;
 use ledger::{Book, Check, audit, open};
 use plan::Plan;
 use process::{LONGEST_STANDSTILL, Process, Roles};
-use world::{Flaw, World};
+use world::{Flaw, World, lock};
 
 #[derive(Default)]
 struct Totals {
@@ -94,6 +94,8 @@ impl History {
                 world.tell(&format!("process {number} STANDS STILL for {time:?}"));
                 self.processes[number].life.stand_still(time);
             }
+            // Where the one that decides is away, whoever does not know who is behind may lose what others know.
+            19 if !lock(&self.roles).is_known_to(&self.processes[number].backend) => {}
             19 => {
                 world.tell(&format!("process {number} PROMOTES {server}"));
                 self.promoted = true;

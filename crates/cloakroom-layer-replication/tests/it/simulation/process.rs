@@ -111,6 +111,12 @@ pub(crate) struct Roles {
 }
 
 impl Roles {
+    /// Whether it knows the latest ones.
+    pub(crate) fn is_known_to(&mut self, backend: &ReplicatedSessionBackend<Link>) -> bool {
+        self.look();
+        backend.status().epoch >= self.latest
+    }
+
     fn look(&mut self) {
         let latest = self.backends.iter().map(|(backend, _)| backend.status().epoch).max().unwrap_or(0);
         if latest > self.latest {
