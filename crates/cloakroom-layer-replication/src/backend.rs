@@ -129,6 +129,7 @@ impl<P: SessionBackend, S: SessionBackend> ReplicatedSessionBackend<P, S> {
             copies,
             in_doubt: knowledge.is_in_doubt(),
             queued: queue.len(),
+            unsettled: self.0.doubts.len(),
             lag: queue.lag(),
             dropped: meters.dropped.count(),
             retries: meters.retries.count(),

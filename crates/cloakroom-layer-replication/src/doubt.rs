@@ -39,6 +39,11 @@ impl Doubts {
         self.noted().all = Some(due);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        let noted = self.noted();
+        noted.sessions.len() + usize::from(noted.all.is_some())
+    }
+
     /// A session whose time has come.
     pub(crate) fn next(&self) -> Option<Slot> {
         let mut noted = self.noted();

@@ -264,7 +264,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         {
             if let Some(there) = there {
                 let how = Rotate::new(there.version).with_trail(record);
-                return replica.rotate(key, &last, moved, how).await.map(drop);
+                let rotated = replica.rotate(key, &last, moved, how).await.map(drop);
+                // It may have been late, and the session elsewhere by then.
+                self.suspect(&last);
+                return rotated;
             }
             // It must not be at neither key.
             match replica.write(&last, moved, Write::newer()).await {

@@ -19,7 +19,7 @@ pub enum CopyStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReplicationStatus {
-    /// How often the roles changed; 0 = never.
+    /// Later with every change of the roles; 0 = never.
     pub epoch: u64,
     /// The primary, then the secondaries. Empty until the first operation has read who decides.
     pub copies: Vec<CopyStatus>,
@@ -28,7 +28,11 @@ pub struct ReplicationStatus {
     pub in_doubt: bool,
     /// Sessions that wait for the worker.
     pub queued: usize,
-    /// How long the first of them has waited.
+    /// Sessions whose last write has an unknown outcome: a store may execute it yet, so they are compared once more when it
+    /// has, or never will. A process that is killed before leaves that to
+    /// [`reconcile`](crate::ReplicatedSessionBackend::reconcile).
+    pub unsettled: usize,
+    /// How long the first that is queued has waited.
     pub lag: Duration,
     /// Writes that found the queue full and were left to a comparison.
     pub dropped: u64,

@@ -363,13 +363,12 @@ pub(crate) async fn audit(
                     book.violate(format!("session {story} key {number} is over and lives on a copy"));
                 }
             }
-            if knows(keys.len()) && (ended || left.contains(&number)) && read.is_some() {
+            // Nobody was given that key, and the copy that decided on it is gone for good.
+            let is_fork = !check.copies && !book.stories[story].known.contains(&number);
+            if knows(keys.len()) && (ended || left.contains(&number)) && read.is_some() && !is_fork {
                 book.violate(format!("session {story} key {number} is over and is read at the end"));
             }
-            // Nobody was given that key, and the copy that decided on it is gone for good.
-            if !check.copies && !alive.is_empty() && !book.stories[story].known.contains(&number) {
-                unknown += usize::from(read.is_some());
-            }
+            unknown += usize::from(is_fork && !alive.is_empty() && read.is_some());
             alive.extend(read);
         }
         let mut book = open(book);

@@ -176,7 +176,7 @@ impl Process {
         self.clients.iter().for_each(JoinHandle::abort);
         let status = self.backend.status();
         let finishing = lock(&self.life.left).is_some_and(|at| at.elapsed() < Duration::from_secs(60));
-        finishing || status.queued > 0 || self.life.busy.load(Ordering::SeqCst) > 0
+        finishing || status.queued > 0 || status.unsettled > 0 || self.life.busy.load(Ordering::SeqCst) > 0
     }
 
     pub(crate) fn is_done(&self) -> bool {
