@@ -137,7 +137,8 @@ impl<P: SessionBackend, S: SessionBackend> ReplicatedSessionBackend<P, S> {
     }
 
     /// Makes a copy that is in sync decide from now on; 0 is the primary. For two poll intervals nobody can write. Dropped
-    /// half-way it is finished in the background.
+    /// half-way it is finished in the background. Then the worker compares the copies once, as processes that went may have
+    /// left something half done.
     ///
     /// Where the copy that decides does not answer, or was emptied, it is taken for gone: the other decides at once, and the
     /// former one follows when it returns. What was acknowledged while this copy was behind, unknown to this process, is lost

@@ -220,7 +220,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             self.control(regime.authority).await?;
         }
         // While it was brought to the others, another copy may have taken over.
-        self.unchanged(regime)
+        self.after(regime).await.map(drop)
     }
 
     pub(crate) fn unchanged(&self, regime: &Regime) -> Result<()> {

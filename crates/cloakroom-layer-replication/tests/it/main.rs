@@ -4,6 +4,7 @@
 mod conformance;
 mod failover;
 mod fault;
+mod late;
 mod log;
 mod operator;
 mod option;
