@@ -35,8 +35,8 @@ pub struct Reconciled {
     pub returned: u64,
     /// Records of copies that were ended because the authority has ended them or never had them.
     pub buried: u64,
-    /// Records that were left alone: a write is under way, or the outage was longer than markers live and a session
-    /// without an end may have been removed meanwhile. While it is not 0, the copy is not in sync: reconcile again,
+    /// Records that were left alone: a write is under way, or the record is too large for the copy, or the outage was longer
+    /// than markers live and a session without an end may have been removed meanwhile. While it is not 0, the copy is not in sync: reconcile again,
     /// and if that does not help, [`resync`](ReplicatedSessionBackend::resync).
     pub undecided: u64,
 }
@@ -137,7 +137,8 @@ impl<P: SessionBackend, S: SessionBackend> ReplicatedSessionBackend<P, S> {
     }
 
     /// Makes a copy that is in sync decide from now on; 0 is the primary. For two poll intervals nobody can write. Dropped
-    /// half-way it is finished in the background. Then the worker compares the copies once, as processes that went may have
+    /// half-way it is finished in the background; where the process dies, the pause lasts four times poll interval and patience,
+    /// and another process ends it. Then the worker compares the copies once, as processes that went may have
     /// left something half done.
     ///
     /// Where the copy that decides does not answer, or was emptied, it is taken for gone: the other decides at once, and the
@@ -238,6 +239,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                             self.check_entry(regime, copy, &entry, manner).await
                         };
                         failed += 1;
+                        if fate.as_ref().is_err_and(|error| error.kind() == ErrorKind::TooLarge) {
+                            // The others are brought all the same.
+                            return Ok(Fate::Undecided);
+                        }
                         // One slow answer is no reason to begin again.
                         if failed >= self.config.attempts
                             || !fate.as_ref().is_err_and(SessionError::is_transient)

@@ -54,6 +54,24 @@ async fn secondary_full_or_read_only_is_left_behind_and_the_site_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn record_too_large_for_the_secondary_keeps_no_other_from_it() {
+    let pair = Pair::new(SyncReplication, quick());
+    pair.create("the first use").await;
+    pair.secondary.disconnect();
+    for _ in 0..5 {
+        pair.create("{}").await;
+    }
+    pair.secondary.reconnect();
+    pair.secondary.inject(Fault::before(Operation::Write, ErrorKind::TooLarge).on_nth(4));
+    let first = pair.backend.reconcile().await.unwrap();
+    assert_eq!((first.repaired, first.undecided), (4, 1));
+    assert_ne!(pair.backend.status().copies[1], CopyStatus::InSync);
+    let second = pair.backend.reconcile().await.unwrap();
+    assert_eq!((second.repaired, second.undecided), (1, 0));
+    assert_eq!(pair.backend.status().copies[1], CopyStatus::InSync);
+}
+
+#[tokio::test(start_paused = true)]
 async fn secondary_with_newer_records_follows_the_primary() {
     for strategy in [SyncReplication, AcknowledgedReplication, AsyncReplication] {
         let pair = Pair::new(strategy, quick());
