@@ -197,7 +197,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         (!self.capability.scopes).then_some("a copy has all its sessions in one scope: tenancy goes outside")
     }
 
-    fn check(&self, operation: &'static str) -> Result<()> {
+    pub(crate) fn check(&self, operation: &'static str) -> Result<()> {
         let Some(complaint) = self.invalid else { return Ok(()) };
         Err(SessionError::new(ErrorKind::InvalidConfig, operation).with_backend(NAME).with_message(complaint))
     }

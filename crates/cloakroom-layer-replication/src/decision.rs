@@ -206,7 +206,12 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 // Whoever ended it may have gone before the copies heard of it; what is answered here counts.
                 self.spread(regime, Change::Compare(key.clone()), Instant::now()).await?;
             }
+            let is_nothing = there.is_none();
             let Some(there) = there.filter(meant) else {
+                if is_nothing && self.strategy != AsyncReplication {
+                    // It may have been emptied a moment ago.
+                    self.control(regime.authority).await?;
+                }
                 // Where another copy decides by now, it may well be there.
                 if self.config.failover == Failover::Promote {
                     self.ask_followers(&regime).await?;

@@ -465,7 +465,9 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             let mut left = Vec::new();
             for (key, record) in orphans {
                 let truth = self.replica(regime.authority).read(&key).await.map_err(Failure::Undecided)?;
-                if truth.is_none() {
+                // Or it has moved, and the copy has heard of that by now.
+                let there = self.replica(copy).read(&key).await.map_err(Failure::Copy)?;
+                if truth.is_none() && there.is_some_and(|there| there.version == record.version) {
                     left.push((key, record));
                 }
             }

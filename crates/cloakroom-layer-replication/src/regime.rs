@@ -64,7 +64,8 @@ impl Regime {
             authority: usize::from(*bytes.get(41)?),
             moving: *bytes.get(42)? == 1,
         };
-        Some((regime, usize::from(*bytes.get(43)?)))
+        // A time, and room for those after it.
+        (regime.epoch >> 62 == 0).then_some((regime, usize::from(*bytes.get(43)?)))
     }
 
     /// Whether it holds where both are told: the later one. In the same millisecond it is the one that did not move the authority.
@@ -421,6 +422,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         if !self.may_decide(to) {
             return Err(invalid("the copy forgets, and another does not"));
         }
+        self.check("promote")?;
         let survey = self.survey(self.config.patience).await?;
         let current = self.knowledge.current().unwrap_or(survey.highest);
         match current.status(to) {

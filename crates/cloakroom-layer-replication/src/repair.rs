@@ -156,18 +156,26 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             return self.unchanged(regime).map_err(Failure::Undecided);
         }
         let begin = Instant::now();
-        let (deadline, mut pause) = (begin + self.config.patience, PAUSES[0]);
+        // Once more after what was there at the beginning is settled, whatever its clock says.
+        let (deadline, mut pause) = (begin + self.config.patience + GRACE, PAUSES[0]);
+        let mut seen: Option<(Version, Instant)> = None;
         let grace = begin + GRACE.min(self.config.patience / 2);
         loop {
             // In this order: what is replaced cannot have been decided after what takes its place.
             let there = replica.read(key).await.map_err(Failure::Copy)?;
             let truth = authority.read(key).await.map_err(Failure::Undecided)?;
             let now = self.now();
+            let version = there.as_ref().map(|there| there.version);
+            if seen.map(|(seen, _)| seen) != version {
+                seen = version.map(|version| (version, Instant::now()));
+            }
             let step = order::step(
                 truth.as_ref(),
                 there.as_ref(),
                 |there| {
-                    self.strategy != SyncReplication || order::is_settled(there, now, self.config.patience)
+                    self.strategy != SyncReplication
+                        || order::is_settled(there, now, self.config.patience)
+                        || seen.is_some_and(|(_, at)| at.elapsed() >= self.config.patience)
                 },
                 |there| self.tombstone(there),
             );
@@ -202,12 +210,19 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 // An authority that forgets proves nothing by having nothing.
                 Step::Place(..) if truth.is_none() && !authority.capability().durable => return Ok(()),
                 // Somebody may be about to bring what came before: a creation, or a rotation with its old key.
-                Step::Place(..) if lacks && missing == Missing::Lose && Instant::now() < grace => {
+                Step::Place(ref record, _)
+                    if lacks
+                        && missing == Missing::Lose
+                        && record.state != State::Ended
+                        && Instant::now() < grace =>
+                {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSES[1]);
                 }
                 // Before it gets that: a successor beside what it came from would be the session under two keys.
-                Step::Place(..) if lacks && missing == Missing::Lose => {
+                Step::Place(ref record, _)
+                    if lacks && missing == Missing::Lose && record.state != State::Ended =>
+                {
                     let error = SessionError::new(ErrorKind::Unexpected, "write").with_backend(NAME);
                     let message = "the copy lacks what was changed: it misses more than that";
                     return Err(Failure::Copy(error.with_message(message)));
@@ -220,16 +235,18 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     }
                     let perhaps_created = truth.is_none() && self.strategy == SyncReplication;
                     if perhaps_created && !self.fence(regime, key, &record).await? {
-                        continue;
-                    }
-                    match self.place(regime, copy, key, there.as_ref(), record, how).await {
-                        Err(error) if !is_refusal(&error) => return Err(Failure::Copy(error)),
-                        Err(_) => {}
-                        // What the authority had a moment ago is what was decided before, or came of it.
-                        Ok(()) => {
-                            self.meters.repairs.add();
-                            *gate = lives.then_some((here, version));
-                            return self.unchanged(regime).map_err(Failure::Undecided);
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(PAUSES[1]);
+                    } else {
+                        match self.place(regime, copy, key, there.as_ref(), record, how).await {
+                            Err(error) if !is_refusal(&error) => return Err(Failure::Copy(error)),
+                            Err(_) => {}
+                            // What the authority had a moment ago is what was decided before, or came of it.
+                            Ok(()) => {
+                                self.meters.repairs.add();
+                                *gate = lives.then_some((here, version));
+                                return self.unchanged(regime).map_err(Failure::Undecided);
+                            }
                         }
                     }
                 }
@@ -384,11 +401,20 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         }
         let fork = self.end_of_trail(copy, key, marker).await.map_err(Failure::Copy)?;
         let Some((last, orphan)) = fork else { return Ok(()) };
-        match authority.read(&last).await.map_err(Failure::Undecided)? {
-            Some(truth) if truth.is_live() => Ok(()),
-            Some(_) => Box::pin(self.agree(regime, copy, &last)).await,
-            None => Box::pin(self.bury_orphan(regime, copy, &last, &orphan)).await.map(drop),
+        let tombstone = self.tombstone(&orphan);
+        let is_over = match authority.read(&last).await.map_err(Failure::Undecided)? {
+            Some(truth) if truth.is_live() => return Ok(()),
+            Some(_) => true,
+            None => self.fence(regime, &last, &tombstone).await?,
+        };
+        if is_over {
+            match self.replica(copy).write(&last, tombstone, Write::update(orphan.version)).await {
+                Err(error) if is_refusal(&error) => {}
+                written => return written.map(drop).map_err(Failure::Copy),
+            }
         }
+        self.suspect(&last);
+        Ok(())
     }
 
     /// Brings what the queue held.

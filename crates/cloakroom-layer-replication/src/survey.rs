@@ -55,6 +55,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     }
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::Corrupted | ErrorKind::InvalidConfig) => {
+                    tracing::warn!(target: "cloakroom::replication", copy, %error, "the control record of a copy is of no use");
                     return Err(error);
                 }
                 Err(error) => {
@@ -69,6 +70,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
 
     /// The first look, once for all that wait for it.
     pub(crate) async fn learn(&self) -> Result<Regime> {
+        // The worker comes by here too; nothing may be written down about copies that do not fit.
+        self.check("read roles")?;
         let first = timeout(self.config.patience, self.first_look.get_or_try_init(|| self.look()));
         let late = || unavailable("read roles", "the copies take too long");
         first.await.unwrap_or_else(|_| Err(late()))?;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use cloakroom_core::{
     ErrorKind, Filter, Owner, Record, Removal, Rotate, SessionBackend, SessionKey, State, Touch, Write,
 };
-use cloakroom_layer_replication::Failover;
 use cloakroom_layer_replication::ReplicationStrategy::{
     AcknowledgedReplication, AsyncReplication, SyncReplication,
 };
+use cloakroom_layer_replication::{CopyStatus, Failover};
 use cloakroom_testkit::{Fault, Operation};
 
 use crate::pair::{Copy, Pair, held, lives, pause, quick, way_to};
@@ -125,4 +125,46 @@ async fn revocation_by_who_heard_of_no_promotion_ends_nothing_there() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(lives(&pair.secondary, &key).await);
     drop(worker);
+}
+
+/// The copy was listed before a rotation that both have heard of by now: the old key was no orphan.
+#[tokio::test(start_paused = true)]
+async fn revocation_beside_a_rotation_waits_for_nothing_and_loses_no_copy() {
+    for strategy in [SyncReplication, AcknowledgedReplication] {
+        let pair = Pair::new(strategy, quick());
+        pair.create("of somebody else").await;
+        let owner = Owner::parse("user:1").unwrap();
+        let filter = Filter::unscoped().with_owner(owner.clone());
+        let counted = pair.primary.hold_after(Operation::Count);
+        let backend = pair.backend.clone();
+        let revoking = tokio::spawn(async move { backend.remove_all(&filter, Removal::Revoked).await });
+        counted.arrived().await;
+        let (key, new) = (SessionKey::generate().unwrap(), SessionKey::generate().unwrap());
+        let record = pair.record("{}").with_owner(Some(owner.clone()));
+        pair.backend.write(&key, record.clone(), Write::create()).await.unwrap();
+        let listed = pair.secondary.hold_after(Operation::Scan);
+        counted.open();
+        listed.arrived().await;
+        let next = pair.next(&record, "{}").with_owner(Some(owner));
+        pair.backend.rotate(&key, &new, next, Rotate::new(record.version)).await.unwrap();
+        listed.open();
+        let begin = tokio::time::Instant::now();
+        assert_eq!(revoking.await.unwrap().unwrap(), 0, "{strategy:?}");
+        assert!(begin.elapsed() < Duration::from_millis(100), "{strategy:?}: {:?}", begin.elapsed());
+        assert_eq!(pair.backend.status().copies[1], CopyStatus::InSync, "{strategy:?}");
+        assert!(lives(&pair.primary, &new).await && lives(&pair.secondary, &new).await, "it began later");
+    }
+}
+
+/// Its version is of an hour from now. Whoever wrote it does not report success any more when the patience is over.
+#[tokio::test(start_paused = true)]
+async fn copy_with_a_record_of_a_clock_that_was_ahead_follows_within_the_patience() {
+    let pair = Pair::new(SyncReplication, quick());
+    let (key, record) = pair.create("{}").await;
+    let ahead = pair.next(&record, "ahead");
+    let ahead = ahead.with_version(record.version.next(pair.clock.now() + Duration::from_secs(3_600)));
+    pair.secondary.inner().inner().write(&key, ahead, Write::update(record.version)).await.unwrap();
+    let next = pair.next(&record, "next");
+    pair.backend.write(&key, next.clone(), Write::update(record.version)).await.unwrap();
+    assert_eq!(held(&pair.secondary, &key).await.unwrap().version, next.version);
 }

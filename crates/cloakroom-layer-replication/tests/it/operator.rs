@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use cloakroom_core::{ErrorKind, Filter, Removal, SessionBackend, Write};
+use cloakroom_core::{
+    ErrorKind, Filter, InMemorySessionBackend, Record, Removal, SessionBackend, SessionBackendExt,
+    SessionKey, SharedBackend, Write,
+};
 use cloakroom_layer_replication::ReplicationStrategy::{
     AcknowledgedReplication, AsyncReplication, SyncReplication,
 };
-use cloakroom_layer_replication::{CopyStatus, Failover};
+use cloakroom_layer_replication::{CopyStatus, Failover, ReplicatedSessionBackend};
 
-use crate::pair::{Copy, Pair, held, lives, pause, quick, way_to};
+use crate::pair::{Copy, Kept, Pair, held, lives, pause, quick, way_to};
 
 /// Another node, without anything, in its place.
 async fn replace(copy: &Copy) {
@@ -162,4 +165,29 @@ async fn process_that_does_not_know_who_decides_goes_on_by_the_word_of_an_operat
     let next = pair.next(&record, "next");
     backend.write(&key, next, Write::update(record.version)).await.unwrap();
     drop(worker);
+}
+
+/// Not by the worker either, or the order that is right would be another one than there was.
+#[tokio::test(start_paused = true)]
+async fn copies_that_do_not_fit_get_no_record_and_fit_in_another_order() {
+    let forgets = InMemorySessionBackend::new().shared();
+    let keeps = Kept::new(InMemorySessionBackend::new()).shared();
+    let backend = |copies: [&SharedBackend; 2]| {
+        let [primary, secondary] = copies.map(Clone::clone);
+        ReplicatedSessionBackend::with_config(primary, vec![secondary], SyncReplication, quick())
+    };
+    let wrong = backend([&forgets, &keeps]);
+    let worker = wrong.worker().start();
+    pause(Duration::from_secs(2)).await;
+    for error in [wrong.promote(1).await.unwrap_err(), wrong.reconcile().await.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    }
+    drop(worker);
+    for copy in [&forgets, &keeps] {
+        assert_eq!(copy.count(&Filter::everywhere()).await.unwrap(), 0);
+    }
+    let right = backend([&keeps, &forgets]);
+    let key = SessionKey::generate().unwrap();
+    let record = Record::new("{}", right.clock().now());
+    right.write(&key, record, Write::create()).await.unwrap();
 }

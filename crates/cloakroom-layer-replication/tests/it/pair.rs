@@ -15,6 +15,12 @@ pub(crate) type Copy = Faulty<Spy<Kept>>;
 #[derive(Clone, Debug)]
 pub(crate) struct Kept(InMemorySessionBackend);
 
+impl Kept {
+    pub(crate) fn new(store: InMemorySessionBackend) -> Self {
+        Self(store)
+    }
+}
+
 impl SessionBackend for Kept {
     fn capability(&self) -> Capability {
         self.0.capability().with_durable(true)
@@ -87,7 +93,7 @@ pub(crate) fn quick() -> ReplicationConfig {
 impl Pair {
     pub(crate) fn new(strategy: ReplicationStrategy, config: ReplicationConfig) -> Self {
         let clock = ManualClock::new();
-        let copy = || Faulty::new(Spy::new(Kept(InMemorySessionBackend::with_clock(clock.clock()))));
+        let copy = || Faulty::new(Spy::new(Kept::new(InMemorySessionBackend::with_clock(clock.clock()))));
         let (primary, secondary) = (copy(), copy());
         let copies = (primary.clone(), vec![secondary.clone()]);
         let backend = ReplicatedSessionBackend::with_config(copies.0, copies.1, strategy, config.clone());
