@@ -257,18 +257,21 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let regime = self.writable("remove_all").await?;
         let authority = self.replica(regime.authority);
         let filter = &without_payload(filter);
-        let mut ended = 0;
-        for _ in 0..MOST_ROUNDS {
+        let begun = self.now();
+        let (mut ended, mut empty_rounds) = (0, 0);
+        for round in 0..MOST_ROUNDS {
             let (mut after, mut found) = (None, false);
             while !left.is_left() {
-                let page = authority.scan(filter, after, PAGE).await?;
-                let listed: Vec<SessionKey> = page
-                    .entries
-                    .iter()
-                    .filter(|entry| !is_control(entry.scope.as_ref()))
-                    .map(cloakroom_core::Entry::address)
-                    .collect();
-                found |= !listed.is_empty();
+                let mut page = authority.scan(filter, after, PAGE).await?;
+                // What began since then is not looked for again; clocks differ by less than the patience.
+                let latest = (round > 0).then_some(begun + self.config.patience);
+                page.entries.retain(|entry| {
+                    !is_control(entry.scope.as_ref())
+                        && latest.is_none_or(|latest| entry.record.created_at <= latest)
+                });
+                found |= page.entries.iter().any(|entry| entry.record.created_at <= begun);
+                let listed: Vec<SessionKey> =
+                    page.entries.iter().map(cloakroom_core::Entry::address).collect();
                 // What was begun is finished, or the copies would not hear of it.
                 let failed = AtomicBool::new(false);
                 let ending = futures_util::stream::iter(listed.into_iter().map(|key| {
@@ -290,9 +293,11 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     break;
                 }
             }
-            // What moves may escape a scan, though hardly all of them. A store's own removal of all would leave no markers, and
-            // what is on its way to a copy would live there.
-            if !found && (left.is_left() || self.count_on(regime.authority, filter).await? == 0) {
+            // What moves may escape a scan, though hardly two. A store's own removal of all would leave no markers, and what is
+            // on its way to a copy would live there.
+            empty_rounds = if found { 0 } else { empty_rounds + 1 };
+            let is_over = left.is_left() || empty_rounds > 1;
+            if is_over || (!found && self.count_on(regime.authority, filter).await? == 0) {
                 break;
             }
         }
@@ -346,8 +351,12 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         loop {
             let change = if creates && failed > 0 { &late } else { change };
             match self.push(regime, copy, change).await {
-                // It lands where nothing is, however late; what it creates may have ended meanwhile.
+                // It lands where nothing is, however late; what it creates may have ended meanwhile, while the copy was away.
                 Ok(()) if creates && since.elapsed() >= self.config.patience => {
+                    let now = self.after(regime).await.map_err(Failure::Undecided)?;
+                    if now.behind | now.catching == 0 && !self.knowledge.has_changed_since(since) {
+                        return Ok(());
+                    }
                     return Box::pin(self.push(regime, copy, &late)).await;
                 }
                 Err(Failure::Copy(error)) => {

@@ -23,6 +23,8 @@ pub(crate) struct Knowledge {
     lost: Mutex<Option<Instant>>,
     /// When this process last heard that another copy decides.
     moved: Mutex<Option<Instant>>,
+    /// When it last heard of other roles.
+    changed: Mutex<Option<Instant>>,
 }
 
 /// When a copy said what it knows of the roles.
@@ -52,12 +54,17 @@ impl Knowledge {
             contacts: Mutex::new(vec![Contact::default(); copies]),
             lost: Mutex::new(None),
             moved: Mutex::new(None),
+            changed: Mutex::new(None),
         }
     }
 
     /// Whether another copy decided at that time.
     pub(crate) fn has_moved_since(&self, at: Instant) -> bool {
         lock(&self.moved).is_some_and(|moved| moved >= at)
+    }
+
+    pub(crate) fn has_changed_since(&self, at: Instant) -> bool {
+        lock(&self.changed).is_some_and(|changed| changed >= at)
     }
 
     pub(crate) fn lost(&self) -> Option<Instant> {
@@ -150,6 +157,7 @@ impl Knowledge {
                 if regime.authority != before.authority {
                     *lock(&self.moved) = Some(Instant::now());
                 }
+                *lock(&self.changed) = Some(Instant::now());
                 *known = Some(regime);
                 self.abridge(known.as_ref());
                 regime

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::backend::Inner;
-use crate::error::{is_refusal, unavailable};
+use crate::error::{NAME, is_refusal, unavailable};
 use crate::regime::{Regime, is_control};
 use crate::status::CopyStatus;
 use crate::strategy::Failover;
@@ -54,9 +54,12 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                         survey.highest = regime;
                     }
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::Corrupted | ErrorKind::InvalidConfig) => {
+                // A verdict of ours, not of the store, which is away for all that can be told.
+                Err(error) if error.backend() == NAME && error.kind() != ErrorKind::Unavailable => {
                     tracing::warn!(target: "cloakroom::replication", copy, %error, "the control record of a copy is of no use");
-                    return Err(error);
+                    if self.knowledge.current().is_none() {
+                        return Err(error);
+                    }
                 }
                 Err(error) => {
                     if self.knowledge.current().is_none() {

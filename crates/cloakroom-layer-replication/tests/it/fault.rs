@@ -53,6 +53,30 @@ async fn secondary_full_or_read_only_is_left_behind_and_the_site_goes_on() {
     }
 }
 
+/// Not migrated, of another version, or with a login that was revoked: the store says so, and is away for all that.
+#[tokio::test(start_paused = true)]
+async fn secondary_that_is_not_fit_for_use_is_left_behind_and_the_site_goes_on() {
+    for kind in [ErrorKind::InvalidConfig, ErrorKind::Corrupted, ErrorKind::Unsupported] {
+        for strategy in [SyncReplication, AcknowledgedReplication, AsyncReplication] {
+            let pair = Pair::new(strategy, quick());
+            let worker = pair.backend.worker().start();
+            pair.create("the first use").await;
+            pair.secondary.inject(Fault::before(None, kind).always());
+            let (key, record) = pair.create("{}").await;
+            pause(Duration::from_secs(5)).await;
+            assert_eq!(pair.backend.read(&key).await.unwrap(), Some(record));
+            assert_eq!(pair.backend.status().copies[1], CopyStatus::Behind, "{kind:?} {strategy:?}");
+            let other = pair.other();
+            other.write(&key, pair.record("again"), Write::overwrite()).await.unwrap();
+            pair.secondary.clear();
+            pause(Duration::from_secs(120)).await;
+            assert_eq!(pair.backend.status().copies[1], CopyStatus::InSync, "it recovers alone");
+            assert!(lives(&pair.secondary, &key).await);
+            drop(worker);
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn record_too_large_for_the_secondary_keeps_no_other_from_it() {
     let pair = Pair::new(SyncReplication, quick());

@@ -23,6 +23,31 @@ async fn rotate_there(copy: &Copy, key: &SessionKey, record: &Record, pair: &Pai
     new
 }
 
+/// Where people sign in all the time no scan finds nothing, and who signed in again must stay.
+#[tokio::test(start_paused = true)]
+async fn revocation_of_all_ends_who_was_there_and_not_who_comes_since() {
+    let pair = Pair::new(SyncReplication, quick());
+    let mut before = Vec::new();
+    for _ in 0..300 {
+        before.push(pair.create("{}").await.0);
+    }
+    let gate = pair.primary.hold_before(Operation::Count);
+    let backend = pair.backend.clone();
+    let revoking =
+        tokio::spawn(async move { backend.remove_all(&Filter::everywhere(), Removal::Revoked).await });
+    gate.arrived().await;
+    pair.clock.advance(Duration::from_secs(1));
+    let (since, _) = pair.create("{}").await;
+    gate.open();
+    assert_eq!(revoking.await.unwrap().unwrap(), 300);
+    for copy in [&pair.primary, &pair.secondary] {
+        for key in &before {
+            assert!(!lives(copy, key).await);
+        }
+        assert!(lives(copy, &since).await);
+    }
+}
+
 /// Without a marker, what is still on its way to a copy would live there.
 #[tokio::test(start_paused = true)]
 async fn revocation_leaves_a_marker_of_what_began_meanwhile() {

@@ -52,7 +52,7 @@ async fn emptied_primary_is_not_believed_and_the_secondary_is_promoted() {
 async fn empty_secondary_beside_a_store_with_sessions_is_behind_until_it_has_them() {
     let pair = Pair::new(SyncReplication, quick().with_failover(Failover::Promote));
     let store = pair.primary.inner().inner();
-    let (key, record) = (cloakroom_core::SessionKey::generate().unwrap(), pair.record("before"));
+    let (key, record) = (SessionKey::generate().unwrap(), pair.record("before"));
     store.write(&key, record.clone(), Write::create()).await.unwrap();
     let worker = pair.backend.worker().start();
     assert_eq!(pair.backend.read(&key).await.unwrap(), Some(record.clone()));
