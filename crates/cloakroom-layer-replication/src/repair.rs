@@ -209,23 +209,18 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                 }
                 // An authority that forgets proves nothing by having nothing.
                 Step::Place(..) if truth.is_none() && !authority.capability().durable => return Ok(()),
-                // Somebody may be about to bring what came before: a creation, or a rotation with its old key.
-                Step::Place(ref record, _)
-                    if lacks
-                        && missing == Missing::Lose
-                        && record.state != State::Ended
-                        && Instant::now() < grace =>
-                {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSES[1]);
-                }
-                // Before it gets that: a successor beside what it came from would be the session under two keys.
                 Step::Place(ref record, _)
                     if lacks && missing == Missing::Lose && record.state != State::Ended =>
                 {
-                    let error = SessionError::new(ErrorKind::Unexpected, "write").with_backend(NAME);
-                    let message = "the copy lacks what was changed: it misses more than that";
-                    return Err(Failure::Copy(error.with_message(message)));
+                    // Somebody may be about to bring what came before: a creation, or a rotation with its old key. It is not
+                    // placed, or a successor beside what it came from would be the session under two keys.
+                    if Instant::now() >= grace {
+                        let error = SessionError::new(ErrorKind::Unexpected, "write").with_backend(NAME);
+                        let message = "the copy lacks what was changed: it misses more than that";
+                        return Err(Failure::Copy(error.with_message(message)));
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSES[1]);
                 }
                 Step::Place(record, how) => {
                     let (version, lives) = (record.version, record.is_live());
