@@ -72,6 +72,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         if self.strategy == SyncReplication
             && at_once
             && order::is_fresh(&record, self.now(), self.config.patience)
+            // It may come after a write that has not reached the authority yet, and which it would replace on the copies.
+            && !self.knowledge.fell_over_within(self.config.patience)
         {
             return self.write_at_once(regime, key, record, how).await;
         }
@@ -503,6 +505,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                         && (found.is_some() || self.may_decide(copy) || self.queue.pending(key).is_some())
                     {
                         self.meters.failover_reads.add();
+                        self.knowledge.note_fell_over();
                         return Ok(found);
                     }
                 }

@@ -25,6 +25,8 @@ pub(crate) struct Knowledge {
     moved: Mutex<Option<Instant>>,
     /// When it last heard of other roles.
     changed: Mutex<Option<Instant>>,
+    /// When it last read from a copy that does not decide.
+    fell_over: Mutex<Option<Instant>>,
 }
 
 /// When a copy said what it knows of the roles.
@@ -55,12 +57,21 @@ impl Knowledge {
             lost: Mutex::new(None),
             moved: Mutex::new(None),
             changed: Mutex::new(None),
+            fell_over: Mutex::new(None),
         }
     }
 
     /// Whether another copy decided at that time.
     pub(crate) fn has_moved_since(&self, at: Instant) -> bool {
         lock(&self.moved).is_some_and(|moved| moved >= at)
+    }
+
+    pub(crate) fn note_fell_over(&self) {
+        *lock(&self.fell_over) = Some(Instant::now());
+    }
+
+    pub(crate) fn fell_over_within(&self, time: Duration) -> bool {
+        lock(&self.fell_over).is_some_and(|at| at.elapsed() <= time)
     }
 
     pub(crate) fn has_changed_since(&self, at: Instant) -> bool {

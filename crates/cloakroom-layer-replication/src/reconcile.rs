@@ -226,6 +226,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
             let everything = Filter::everywhere().with_payload();
             let mut after: Option<Cursor> = None;
             loop {
+                let begun = Instant::now();
                 let page = self.replica(from).scan(&everything, after, PAGE).await?;
                 let entries: Vec<Entry> =
                     page.entries.into_iter().filter(|entry| !is_control(entry.scope.as_ref())).collect();
@@ -234,7 +235,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     let mut failed = 0;
                     loop {
                         let fate = if to == copy {
-                            self.offer(regime, copy, &entry, manner).await
+                            self.offer(regime, copy, &entry, begun, manner).await
                         } else {
                             self.check_entry(regime, copy, &entry, manner).await
                         };
@@ -274,8 +275,15 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         Ok(report)
     }
 
-    /// A record of the authority for the copy.
-    async fn offer(&self, regime: &Regime, copy: usize, entry: &Entry, manner: Manner) -> Result<Fate> {
+    /// A record for the copy, which the authority had at that time.
+    async fn offer(
+        &self,
+        regime: &Regime,
+        copy: usize,
+        entry: &Entry,
+        begun: Instant,
+        manner: Manner,
+    ) -> Result<Fate> {
         let key = entry.address();
         if matches!(manner, Manner::Merge | Manner::Restore) {
             return self.merge(regime, copy, &key).await;
@@ -288,6 +296,10 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         };
         if there.as_ref().is_some_and(is_same) {
             return Ok(Fate::Same);
+        }
+        if there.is_none() && begun.elapsed() >= self.config.patience {
+            // It may have ended since, and would land where nothing is.
+            return self.fix(regime, copy, &key, manner).await;
         }
         match self.replica(copy).write(&key, entry.record.clone(), Write::newer()).await {
             Ok(_) if there.is_none_or(|there| there.version != entry.record.version) => Ok(Fate::Repaired),

@@ -49,7 +49,8 @@ impl Life {
     }
 
     pub(crate) fn stand_still(&self, time: Duration) {
-        *lock(&self.still) = Instant::now() + time;
+        let mut still = lock(&self.still);
+        *still = (*still).max(Instant::now() + time);
     }
 
     fn wait(&self) -> Option<Duration> {
