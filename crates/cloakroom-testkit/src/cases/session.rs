@@ -1,4 +1,4 @@
-use cloakroom_core::{ErrorKind, Session, SessionBackend, SessionKey, SharedBackend};
+use cloakroom_core::{Capability, ErrorKind, Session, SessionBackend, SessionKey, SharedBackend};
 use futures_util::FutureExt;
 
 use crate::race::{rounds, together};
@@ -41,8 +41,9 @@ async fn assert_over(subject: &Subject, key: &SessionKey) {
 
 /// Requests that each write a field of their own and add to one counter: no field and no count is lost.
 pub async fn session_fields_and_counter_nothing_lost(subject: &Subject) {
-    // A store across a network gets a tenth of the rounds, unless there is time.
-    let turns = if full() || !subject.capability().shared { 100 } else { 10 };
+    // A store on a disk or across a network gets a tenth of the rounds, unless there is time.
+    let Capability { shared, durable, .. } = *subject.capability();
+    let turns = if full() || !(shared || durable) { 100 } else { 10 };
     let key = start(subject).await;
     together((0..REQUESTS).map(|request| {
         let (backend, key) = (subject.backend().clone(), key.clone());
