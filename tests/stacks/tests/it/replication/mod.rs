@@ -4,6 +4,8 @@ mod cluster;
 mod kill;
 mod queue;
 
+use std::time::Duration;
+
 use cloakroom_core::{Clock, InMemorySessionBackend, SessionBackend, SessionBackendExt, SharedBackend};
 use cloakroom_layer_compression::{CompressionLayer, ZstdCompressor};
 use cloakroom_layer_encryption::{EncryptionLayer, KeyRing, SealKey};
@@ -20,7 +22,8 @@ fn stack(
     secondary: impl SessionBackend,
     strategy: ReplicationStrategy,
 ) -> SharedBackend {
-    let config = ReplicationConfig::new();
+    // 64 tasks write one session, perhaps beside other tests on few cores.
+    let config = ReplicationConfig::new().with_patience(Duration::from_secs(20));
     let backend = ReplicatedSessionBackend::with_config(primary, vec![secondary], strategy, config);
     if strategy == AsyncReplication {
         drop(tokio::spawn(backend.worker().run()));
@@ -83,6 +86,6 @@ cloakroom_testkit::conformance!(sqlite_and_memory_acknowledged, |clock| sqlite_a
 ));
 
 /// Real servers and processes need real time.
-async fn pause(time: std::time::Duration) {
+async fn pause(time: Duration) {
     tokio::time::sleep(time).await; // tidy-allow: they have no clock of ours
 }
