@@ -221,7 +221,8 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
 
     pub(crate) async fn count_on(&self, copy: usize, filter: &Filter) -> Result<u64> {
         let count = self.replica(copy).count(filter).await?;
-        if filter.scope != ScopeFilter::Any {
+        // The control record has a scope, and no owner.
+        if filter.scope != ScopeFilter::Any || filter.owner.is_some() {
             return Ok(count);
         }
         let mut ours = filter.clone();

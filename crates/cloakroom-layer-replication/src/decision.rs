@@ -349,23 +349,24 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
         let mut failed = 0;
         let creates =
             matches!(change, Change::Write(_, _, how) if matches!(how.mode, Mode::Create | Mode::Newer));
-        let late = Change::Supply(change.key().clone());
+        let late = || Change::Supply(change.key().clone());
+        let mut again = None;
         loop {
-            let change = if creates && failed > 0 { &late } else { change };
-            match self.push(regime, copy, change).await {
+            match self.push(regime, copy, again.as_ref().unwrap_or(change)).await {
                 // It lands where nothing is, however late; what it creates may have ended meanwhile, while the copy was away.
                 Ok(()) if creates && since.elapsed() >= self.config.patience => {
                     let now = self.after(regime).await.map_err(Failure::Undecided)?;
                     if now.behind | now.catching == 0 && !self.knowledge.has_changed_since(since) {
                         return Ok(());
                     }
-                    return Box::pin(self.push(regime, copy, &late)).await;
+                    return Box::pin(self.push(regime, copy, &late())).await;
                 }
                 Err(Failure::Copy(error)) => {
                     failed += 1;
                     if !error.is_transient() || failed >= self.config.attempts {
                         return Err(Failure::Copy(error));
                     }
+                    again = creates.then(late);
                     self.meters.retries.add();
                     tokio::time::sleep(self.config.pause(failed)).await;
                 }

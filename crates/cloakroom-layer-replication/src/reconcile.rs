@@ -36,8 +36,8 @@ pub struct Reconciled {
     /// Records of copies that were ended because the authority has ended them or never had them.
     pub buried: u64,
     /// Records that were left alone: a write is under way, or the record is too large for the copy, or the outage was longer
-    /// than markers live and a session without an end may have been removed meanwhile. While it is not 0, the copy is not in sync: reconcile again,
-    /// and if that does not help, [`resync`](ReplicatedSessionBackend::resync).
+    /// than markers live and a session without an end may have been removed meanwhile. While it is not 0, the copy is not in
+    /// sync: reconcile again, and if that does not help, [`resync`](ReplicatedSessionBackend::resync).
     pub undecided: u64,
 }
 

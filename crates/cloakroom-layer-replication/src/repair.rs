@@ -59,6 +59,12 @@ impl Change {
     }
 }
 
+/// Each time twice as long, up to the longest.
+async fn wait(pause: &mut Duration) {
+    tokio::time::sleep(*pause).await;
+    *pause = (*pause * 2).min(PAUSES[1]);
+}
+
 impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
     /// Brings a decided change to one copy: by the compare-and-swap that the authority made, and where that is refused,
     /// by agreement.
@@ -219,8 +225,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                         let message = "the copy lacks what was changed: it misses more than that";
                         return Err(Failure::Copy(error.with_message(message)));
                     }
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSES[1]);
+                    wait(&mut pause).await;
                 }
                 Step::Place(record, how) => {
                     let (version, lives) = (record.version, record.is_live());
@@ -230,8 +235,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     }
                     let perhaps_created = truth.is_none() && self.strategy == SyncReplication;
                     if perhaps_created && !self.fence(regime, key, &record).await? {
-                        tokio::time::sleep(pause).await;
-                        pause = (pause * 2).min(PAUSES[1]);
+                        wait(&mut pause).await;
                     } else {
                         match self.place(regime, copy, key, there.as_ref(), record, how).await {
                             Err(error) if !is_refusal(&error) => return Err(Failure::Copy(error)),
@@ -246,8 +250,7 @@ impl<P: SessionBackend, S: SessionBackend> Inner<P, S> {
                     }
                 }
                 Step::Wait => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSES[1]);
+                    wait(&mut pause).await;
                 }
             }
             if Instant::now() >= deadline {

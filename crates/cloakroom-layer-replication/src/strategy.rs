@@ -150,17 +150,14 @@ impl ReplicationConfig {
     /// answer that takes longer than half of it does not count. For twice as long another process may still read from the former
     /// authority. The same in all processes; from 10 ms to an hour.
     pub const fn with_poll_interval(mut self, interval: Duration) -> Self {
-        let least = Duration::from_millis(10);
-        self.poll = shortest(if interval.as_nanos() < least.as_nanos() { least } else { interval }, LONGEST);
+        self.poll = bounded(interval, Duration::from_millis(10));
         self
     }
 
     /// How long a write tries to make the copies agree before it is `Unavailable`, and how long it may take at all to be
     /// reported as done. The same in all processes; from 100 ms to an hour.
     pub const fn with_patience(mut self, patience: Duration) -> Self {
-        let least = Duration::from_millis(100);
-        self.patience =
-            shortest(if patience.as_nanos() < least.as_nanos() { least } else { patience }, LONGEST);
+        self.patience = bounded(patience, Duration::from_millis(100));
         self
     }
 
@@ -172,8 +169,13 @@ impl ReplicationConfig {
     }
 }
 
-const fn shortest(one: Duration, other: Duration) -> Duration {
-    if one.as_nanos() < other.as_nanos() { one } else { other }
+/// From the least to the [longest](LONGEST).
+const fn bounded(time: Duration, least: Duration) -> Duration {
+    match time.as_nanos() {
+        nanos if nanos < least.as_nanos() => least,
+        nanos if nanos > LONGEST.as_nanos() => LONGEST,
+        _ => time,
+    }
 }
 
 impl Default for ReplicationConfig {
